@@ -1,0 +1,36 @@
+"""Riemannian geometry over arrays larger than memory, on Dask and Zarr.
+
+The public names load on first use, so `import geodask` costs next to nothing; `__init__.pyi` shows
+them to type checkers and editors.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0.dev0"
+
+_HOMES = {
+    "engine.points": "Points concat open points",
+    "errors": (
+        "CutLocusError DeviceError JobError MemoryPlanError NotOnManifoldError PointShapeError "
+        "SpecError StoreError"
+    ),
+    "manifolds": "Euclidean Manifold Sphere",
+    "ops.knn": "knn",
+    "ops.plan": "plan",
+    "ops.pointwise": "dist exp_map geodesic inner log_map midpoint norm project transport",
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

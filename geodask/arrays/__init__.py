@@ -1,0 +1,1 @@
+"""Array arithmetic for every library: the only layer, with `geodesics`, that names torch or cupy."""

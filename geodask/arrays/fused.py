@@ -1,0 +1,116 @@
+"""Compiled loops over rows on the host, bit for bit the array expressions named in each docstring.
+
+Compiled without fast-math: no sum is reordered and nothing is contracted to a fused operation, so
+the float64 results agree with those of numpy, torch and cupy. What they return does not depend on
+threads, position or batch.
+"""
+
+import numba
+import numpy as np
+
+compiled = numba.njit(nogil=True, cache=True)
+
+
+@compiled
+def _fold_lanes(lane):
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]))
+
+
+@compiled
+def row_norms(x):
+    """``sqrt(lane_sum(x * x))`` in float64: (rows, n) -> (rows,)."""
+    out = np.empty(len(x), np.float64)
+    lane = np.empty(8, np.float64)
+    n = x.shape[1]
+    whole = n - n % 8
+    for i in range(len(x)):
+        lane[:] = 0.0
+        for start in range(0, whole, 8):
+            for w in range(8):
+                value = np.float64(x[i, start + w])
+                lane[w] += value * value
+        for w in range(n - whole):
+            value = np.float64(x[i, whole + w])
+            lane[w] += value * value
+        out[i] = np.sqrt(_fold_lanes(lane))
+    return out
+
+
+@compiled
+def pair_chords(x, x_scale, rows, y, y_scale, others):
+    """Squared distances of scaled rows to each other and to each other's opposites.
+
+    For pairs (rows[c], others[c]) with u = x * x_scale and v = y * y_scale in float64:
+    ``lane_sum((u - v) ** 2)`` and ``lane_sum((u + v) ** 2)``, both (pairs,).
+    """
+    near = np.empty(len(rows), np.float64)
+    far = np.empty(len(rows), np.float64)
+    minus = np.empty(8, np.float64)
+    plus = np.empty(8, np.float64)
+    n = x.shape[1]
+    whole = n - n % 8
+    for c in range(len(rows)):
+        a, b = x[rows[c]], y[others[c]]
+        s, t = x_scale[rows[c]], y_scale[others[c]]
+        minus[:] = 0.0
+        plus[:] = 0.0
+        for start in range(0, whole, 8):
+            for w in range(8):
+                u, v = np.float64(a[start + w]) * s, np.float64(b[start + w]) * t
+                minus[w] += (u - v) * (u - v)
+                plus[w] += (u + v) * (u + v)
+        for w in range(n - whole):
+            u, v = np.float64(a[whole + w]) * s, np.float64(b[whole + w]) * t
+            minus[w] += (u - v) * (u - v)
+            plus[w] += (u + v) * (u + v)
+        near[c], far[c] = _fold_lanes(minus), _fold_lanes(plus)
+    return near, far
+
+
+# The two sums below feed an upper bound, not a result, so their order is free.
+_bounding = numba.njit(nogil=True, cache=True, fastmath={"reassoc"})
+
+
+@_bounding
+def round_float32(x, centre, scale, out):
+    """Stores (x - centre) * scale in float32: (rows, n) into the first n columns of ``out``.
+
+    Returns what rounding took away from each row and the row's own length, both (rows,).
+    """
+    lost = np.empty(len(x), np.float64)
+    length = np.empty(len(x), np.float64)
+    for i in range(len(x)):
+        gap, square = 0.0, 0.0
+        for j in range(x.shape[1]):
+            value = (np.float64(x[i, j]) - centre[j]) * scale[i]
+            out[i, j] = np.float32(value)
+            step = value - np.float64(out[i, j])
+            gap += step * step
+            square += value * value
+        lost[i], length[i] = np.sqrt(gap), np.sqrt(square)
+    return lost, length
+
+
+@_bounding
+def round_bfloat16(x, centre, scale, out):
+    """As `round_float32`, storing the bit patterns of bfloat16 (uint16), rounded to nearest even."""
+    lost = np.empty(len(x), np.float64)
+    length = np.empty(len(x), np.float64)
+    single = np.empty(x.shape[1], np.float32)
+    bits = single.view(np.uint32)
+    for i in range(len(x)):
+        square = 0.0
+        for j in range(x.shape[1]):
+            value = (np.float64(x[i, j]) - centre[j]) * scale[i]
+            square += value * value
+            single[j] = np.float32(value)
+        for j in range(x.shape[1]):
+            half = np.uint32(0x7FFF) + ((bits[j] >> np.uint32(16)) & np.uint32(1))
+            bits[j] = (bits[j] + half) & np.uint32(0xFFFF0000)
+            out[i, j] = np.uint16(bits[j] >> np.uint32(16))
+        gap = 0.0
+        for j in range(x.shape[1]):
+            step = (np.float64(x[i, j]) - centre[j]) * scale[i] - np.float64(single[j])
+            gap += step * step
+        lost[i], length[i] = np.sqrt(gap), np.sqrt(square)
+    return lost, length

@@ -1,0 +1,1 @@
+"""Points, admission, plans, and the one driver that runs them on threads or on Dask."""

@@ -1,0 +1,192 @@
+"""Admission: one pass over a source that digests it, checks its rows and stores what is not stored.
+
+The digest is of content: of the rows in blocks of a size that depends on the row alone, so the same
+rows have the same digest from numpy, ``.npy`` and Zarr in any chunking. It is remembered in the
+store under the files' inode, size and both times, and taken again when any of them changed; what
+changed less than two seconds before it was digested is not remembered at all.
+"""
+
+import json
+import time
+from concurrent.futures import as_completed
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from ..config import Settings
+from ..errors import StoreError
+from ..store.group import ArraySpec, Group, create, find
+from ..store.keys import canonical, content_key, digest, join_digests
+from ..store.objects import Objects
+from .executors import Executor
+from .points import Points, complain
+from .sources import Lazy, Zarr
+
+DIGEST_BYTES = 32 << 20
+FRESH_SECONDS = 2.0
+SAVE_SECONDS = 5.0
+
+
+class Admitted:
+    """Points whose content is known, at a place that every task can read."""
+
+    def __init__(self, points: Points, content: dict[str, Any], fingerprint: Any):
+        self.points = points
+        self.content = content
+        self._fingerprint = fingerprint
+
+    def check_unchanged(self) -> None:
+        """Raises StoreError where the files changed since admission."""
+        if self.points.source.fingerprint() != self._fingerprint:
+            raise StoreError(
+                f"{self.points.source.label} must stay as it is while a plan runs",
+                came="its files changed",
+                do="Nothing was committed. Run the plan again: it reads the new content.",
+            )
+
+
+def admit(x: Points, settings: Settings, engine: Executor, objects: Objects) -> Admitted:
+    """Digests and checks the rows, once for each state of the files.
+
+    Raises NotOnManifoldError for rows that are not points, with their source and numbers.
+    """
+    fingerprint = x.source.fingerprint()
+    content = {"shape": list(x.shape), "dtype": x.dtype.name, "projected": x.projected}
+    if settings.trust == "metadata" and fingerprint is not None:
+        content["metadata"] = digest(canonical([x.source.label, fingerprint]).encode())
+        return Admitted(x, content, fingerprint)
+    if _must_store(x, engine):
+        return _store(x, settings, objects, content)
+    memory = _Memory(x, settings, objects, fingerprint)
+    missing = [i for i in range(_blocks(x)) if str(i) not in memory.digests]
+    if engine.remote or len(missing) > 1:
+        futures = [
+            engine.submit(f"geodask-admit-{i}-{uuid4().hex[:8]}", examine, x, i, settings.validate)
+            for i in missing
+        ]
+        for future in _completed(futures):
+            memory.note(*future.result())
+    else:
+        for i in missing:
+            memory.note(*examine(x, i, settings.validate))
+    memory.save()
+    content["digest"] = join_digests(memory.digests[str(i)] for i in range(_blocks(x)))
+    return Admitted(x, content, fingerprint)
+
+
+def examine(x: Points, block: int, validate: str) -> tuple[int, str]:
+    """Checks one block of rows; (block, digest of its rows)."""
+    rows = _digest_rows(x)
+    start, stop = block * rows, min((block + 1) * rows, len(x))
+    values = x.read(start, stop)
+    complain(x, values, start, validate)
+    return block, _digest(values)
+
+
+class _Memory:
+    """What is remembered of a source between runs, and between the parts of an interrupted one."""
+
+    def __init__(
+        self, x: Points, settings: Settings, objects: Objects, fingerprint: list[Any] | None
+    ):
+        self.objects, self.digests = objects, {}
+        self.key = None
+        self._saved_at = time.monotonic()
+        if fingerprint is None or _newest(fingerprint) > time.time() - FRESH_SECONDS:
+            return
+        of = [x.source.label, fingerprint, x.manifold.to_spec(), x.projected, settings.validate]
+        self.key = f"admission/{content_key({'of': of, 'rows': _digest_rows(x)})}"
+        found = objects.get(self.key)
+        if found is not None:
+            try:
+                remembered = json.loads(bytes(found))
+                if remembered["digest"] == content_key(remembered["digests"]):
+                    self.digests = remembered["digests"]
+            except (ValueError, KeyError, TypeError):
+                self.digests = {}
+        self._known = len(self.digests)
+
+    def note(self, block: int, found: str) -> None:
+        self.digests[str(block)] = found
+        if time.monotonic() - self._saved_at > SAVE_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        if self.key is not None and len(self.digests) > self._known:
+            remembered = {"digests": self.digests, "digest": content_key(self.digests)}
+            self.objects.put(self.key, canonical(remembered).encode())
+            self._known = len(self.digests)
+        self._saved_at = time.monotonic()
+
+
+def _must_store(x: Points, engine: Executor) -> bool:
+    """Rows that tasks cannot read where they are: in this process's memory, or to be computed."""
+    return isinstance(x.source, Lazy) or (engine.remote and not x.source.travels)
+
+
+def _store(x: Points, settings: Settings, objects: Objects, content: dict[str, Any]) -> Admitted:
+    """Digests, checks and writes in one pass; the copy is named by what it turned out to hold."""
+    rows = _digest_rows(x)
+    array = ArraySpec("points", x.shape, rows, x.dtype.name)
+    stage = f"points-stage-{uuid4().hex}"
+    group = create(objects, stage, {"operation": "points", **content}, [array], None)
+    digests = []
+    try:
+        for block in range(_blocks(x)):
+            start = block * rows
+            values = x.read(start, min(start + rows, len(x)))
+            complain(x, values, start, settings.validate)
+            digests.append(_digest(values))
+            key, found, _ = group.write(array, block, values)
+            group.digests[key] = found
+        content["digest"] = join_digests(digests)
+        path = f"points-{content_key(content)}"
+        if not _holds(objects, path, array):
+            group.commit(["points"], {})
+            objects.delete_under(path)
+            (Path(objects.url) / stage).rename(Path(objects.url) / path)
+    finally:
+        objects.delete_under(stage)
+    source = Zarr(x.shape, x.dtype, objects.url, f"{path}/points", rows)
+    stored = replace(x, source=source, projected=False)
+    return Admitted(stored, content, source.fingerprint())
+
+
+def _holds(objects: Objects, path: str, array: ArraySpec) -> bool:
+    """Whether an earlier copy is there, whole and with the bytes it was written with."""
+    try:
+        found: Group | None = find(objects, path)
+    except StoreError:
+        return False
+    keys = (array.object_key(block) for block in range(array.blocks))
+    return found is not None and found.complete and all(found.intact(key) for key in keys)
+
+
+def _digest(values: np.ndarray) -> str:
+    little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+    return digest(np.ascontiguousarray(little).reshape(-1).view(np.uint8))
+
+
+def _digest_rows(x: Points) -> int:
+    """Rows of a digest: the largest power of two whose rows fit in 32 MiB."""
+    row = int(np.prod(x.shape[1:], dtype=np.int64)) * x.dtype.itemsize
+    return 1 << max(0, (DIGEST_BYTES // max(1, row)).bit_length() - 1)
+
+
+def _blocks(x: Points) -> int:
+    return -(-len(x) // _digest_rows(x))
+
+
+def _newest(fingerprint: list[Any]) -> float:
+    return max((max(entry[3], entry[4]) for entry in fingerprint), default=0) / 1e9
+
+
+def _completed(futures: list[Any]) -> Any:
+    if futures and type(futures[0]).__module__.startswith("distributed"):
+        from distributed import as_completed as dask_completed
+
+        return dask_completed(futures)
+    return as_completed(futures)

@@ -1,0 +1,142 @@
+"""Runs the missing tasks of a group, a bounded number at a time, and marks what is finished."""
+
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
+
+from ..errors import StoreError
+from ..events import Stats, TaskDone, Watcher
+from ..store.group import Group
+from .executors import Executor
+from .tasks import Done, Job, Task, run_task
+
+WINDOW = 4
+"""Tasks submitted for each that can run."""
+
+MARK_SECONDS = 1.0
+"""Finished objects are marked together, this often: what a killed run has to do again."""
+
+ATTEMPTS = 3
+"""How often partial results that turn out damaged are computed again."""
+
+
+@dataclass
+class Run:
+    """One run of a plan's missing tasks on an executor."""
+
+    job: Job
+    group: Group
+    engine: Executor
+    name: str
+    watch: Watcher
+    stats: Stats = field(default_factory=Stats)
+
+    def __post_init__(self) -> None:
+        self._attempts: Counter[int] = Counter()
+        self._unmarked: dict[str, str] = {}
+        self._unmarked_stats = Stats()
+        self._marked_at = time.monotonic()
+        self._emptied: list[str] = []
+        self._finished: SimpleQueue[tuple[Task, Any]] = SimpleQueue()
+        self._running: dict[Task, Any] = {}
+        self._waiting: dict[int, int] = {}
+        self._todo: deque[Task] = deque()
+
+    def run(self) -> None:
+        """Returns when every block is finished. What is done stays marked, whatever happens."""
+        for block in range(self.job.layout.blocks):
+            if not self._is_finished(block):
+                self._plan_block(block)
+        try:
+            while self._todo or self._running:
+                while self._todo and len(self._running) < WINDOW * self.engine.slots:
+                    self._submit(self._todo.popleft())
+                self._collect(*self._finished.get())
+        finally:
+            for future in self._running.values():
+                future.cancel()
+            self._mark()
+
+    def _plan_block(self, block: int) -> None:
+        missing = [
+            Task(block, panel)
+            for panel in range(self.job.layout.panels)
+            if self._partial_key(block, panel) not in self.group.digests
+        ]
+        self._waiting[block] = len(missing)
+        self._todo.extend(missing or [Task(block, None)])
+
+    def _submit(self, task: Task) -> None:
+        # A task needs the digests of the partial results it reads, and of nothing else.
+        needed = {}
+        if task.panel is None:
+            keys = [self._partial_key(task.block, p) for p in range(self.job.layout.panels)]
+            needed = {key: self.group.digests[key] for key in keys}
+        group = Group(self.group.objects, self.group.path, self.group.body, needed)
+        part = "finish" if task.panel is None else task.panel
+        attempt = self._attempts[task.block]
+        name = f"{self.name}-{task.block}-{part}-{attempt}-{id(self):x}"
+        future = self.engine.submit(name, run_task, self.job, task, group)
+        self._running[task] = future
+        future.add_done_callback(lambda done, task=task: self._finished.put((task, done)))
+
+    def _collect(self, task: Task, future: Any) -> None:
+        del self._running[task]
+        try:
+            done: Done = future.result()
+        except StoreError:
+            if task.panel is not None or not self._repair(task.block):
+                raise
+            return
+        self.stats.add(done.stats)
+        self._unmarked_stats.add(done.stats)
+        self._unmarked.update(done.digests)
+        self.group.digests.update(done.digests)
+        if task.panel is None:
+            panels = range(self.job.layout.panels)
+            self._emptied += [self._partial_key(task.block, p) for p in panels]
+        else:
+            self._waiting[task.block] -= 1
+            if self._waiting[task.block] == 0:
+                self._todo.appendleft(Task(task.block, None))
+        if time.monotonic() - self._marked_at > MARK_SECONDS:
+            self._mark()
+        work = self.job.operation.work(self.job.layout, task.block, task.panel)
+        self.watch(TaskDone(work, done.stats))
+
+    def _repair(self, block: int) -> bool:
+        """After a finish failed on its partial results: plan anew what is not there any more.
+
+        Another process may have finished the block and removed them; or they were damaged.
+        """
+        self._attempts[block] += 1
+        if self._attempts[block] > ATTEMPTS:
+            return False
+        self._mark()
+        self.group.refresh()
+        if self._is_finished(block):
+            return True
+        keys = [self._partial_key(block, p) for p in range(self.job.layout.panels)]
+        self.group.forget(key for key in keys if not self.group.intact(key))
+        self._plan_block(block)
+        return True
+
+    def _mark(self) -> None:
+        if self._unmarked:
+            self.group.mark(self._unmarked, {"stats": vars(self._unmarked_stats)})
+        self._unmarked, self._unmarked_stats = {}, Stats()
+        self._marked_at = time.monotonic()
+        # Partial results go only once the mark of what replaced them is written.
+        self.group.discard(self._emptied)
+        self._emptied = []
+
+    def _is_finished(self, block: int) -> bool:
+        if self.group.complete:
+            return True
+        names = [array for name, array in self.group.arrays.items() if name != "partials"]
+        return all(array.object_key(block) in self.group.digests for array in names)
+
+    def _partial_key(self, block: int, panel: int) -> str:
+        return self.group.arrays["partials"].object_key(block * self.job.layout.panels + panel)

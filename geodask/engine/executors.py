@@ -1,0 +1,143 @@
+"""Threads of this process or the workers of a Dask cluster, both as submit and a callback."""
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import uuid4
+
+import psutil
+
+from ..arrays.threads import keep_to_one_thread, one_thread_each
+from ..config import Settings
+from ..errors import StoreError
+from ..store.objects import Objects
+
+
+class Executor(Protocol):
+    """What the driver needs of an engine."""
+
+    slots: int
+    """Tasks that run side by side."""
+    remote: bool
+    """Whether tasks run in other processes, which see only what is stored."""
+
+    def submit(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
+        """A future with ``add_done_callback``, ``result`` and ``cancel``."""
+        ...
+
+    def everywhere(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        """Calls the function once in each process, and gathers what it returns."""
+        ...
+
+    def memory_limit(self) -> int:
+        """Bytes one process may take."""
+        ...
+
+    def threads_each(self) -> int:
+        """Tasks side by side in one process."""
+        ...
+
+
+@dataclass
+class Threads:
+    """A pool of threads, each of which keeps its libraries to one thread."""
+
+    pool: ThreadPoolExecutor
+    slots: int
+    remote: bool = False
+
+    def submit(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
+        return self.pool.submit(function, *args)
+
+    def everywhere(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        return [function(*args)]
+
+    def memory_limit(self) -> int:
+        here = psutil.Process().memory_info().rss
+        return here + psutil.virtual_memory().available
+
+    def threads_each(self) -> int:
+        return self.slots
+
+
+@dataclass
+class Dask:
+    """A thin adapter over a Dask client."""
+
+    client: Any
+    slots: int
+    remote: bool = True
+
+    def submit(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
+        return self.client.submit(function, *args, key=name, pure=False, retries=2)
+
+    def everywhere(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        return list(self.client.run(function, *args).values())
+
+    def memory_limit(self) -> int:
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        limits = [worker["memory_limit"] for worker in workers]
+        return min((limit for limit in limits if limit), default=psutil.virtual_memory().total)
+
+    def threads_each(self) -> int:
+        return max(self.client.nthreads().values())
+
+
+@contextmanager
+def executor(settings: Settings) -> Iterator[Executor]:
+    """The cluster of the current Dask client where there is one, else threads of this process."""
+    client = current_client()
+    if client is not None:
+        slots = sum(client.nthreads().values())
+        if slots == 0:
+            client.wait_for_workers(1, timeout=60)
+            slots = sum(client.nthreads().values())
+        yield Dask(client, slots)
+        return
+    with (
+        one_thread_each(),
+        ThreadPoolExecutor(settings.threads, "geodask", initializer=keep_to_one_thread) as pool,
+    ):
+        yield Threads(pool, settings.threads)
+
+
+def current_client() -> Any:
+    """The Dask client of this context, or None; distributed is not imported for the question."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return None
+    try:
+        return distributed.get_client()
+    except ValueError:
+        return None
+
+
+def check_visible(engine: Executor, objects: Objects) -> None:
+    """Raises StoreError where a worker does not see what is written to the store here."""
+    if not engine.remote:
+        return
+    key = f"visible-{uuid4().hex}"
+    objects.put(key, key.encode())
+    try:
+        seen = engine.everywhere(_sees, objects.url, key)
+    finally:
+        objects.delete(key)
+    if not all(seen):
+        raise StoreError(
+            f"The store {objects.url} must be visible to every worker",
+            came=f"{seen.count(False)} of {len(seen)} workers do not see it",
+            do="Set geodask.store to a folder that all of them share.",
+        )
+
+
+def _sees(url: str, key: str) -> bool:
+    from ..store.objects import open_objects
+
+    try:
+        found = open_objects(url).get(key)
+    except StoreError:
+        return False
+    return found is not None and bytes(found) == key.encode()

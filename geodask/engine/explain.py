@@ -1,0 +1,76 @@
+"""What a plan will cost, in words and numbers."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The cost of a plan on the workers at hand, before it runs."""
+
+    name: str
+    rows: int
+    """Output rows."""
+    blocks: int
+    """Blocks of output rows."""
+    panels: int
+    """Panels of the other side; 0 where there is none."""
+    flops: float
+    """Floating-point operations of the surrogate, or of the formula."""
+    worst_flops: float
+    """The same were every pair measured in float64."""
+    bytes_read: int
+    bytes_written: int
+    base_bytes: int
+    """Resident memory of a worker process before any data, its libraries loaded and tried."""
+    task_bytes: int
+    """Memory that one task takes beyond that."""
+    slots: int
+    """Tasks that run side by side."""
+    slots_each: int
+    """Tasks side by side in one process."""
+    hours: float
+    """Time for what is not stored yet, from a trial on these workers."""
+    stored: float
+    """Share of the tasks whose results are stored already."""
+    hit: bool
+    """Whether the result is complete in the store: then a run only reads."""
+    url: str
+
+    @property
+    def worker_bytes(self) -> int:
+        """Resident memory a worker will reach: base + task, for each task side by side."""
+        return self.base_bytes + self.slots_each * self.task_bytes
+
+    def __repr__(self) -> str:
+        tasks = f"{self.blocks} blocks of rows"
+        if self.panels:
+            tasks += f" x {self.panels} panels"
+        state = "complete: a run only reads" if self.hit else f"{self.stored:.0%} of the tasks"
+        return "\n".join(
+            [
+                f"<Plan {self.name}: {self.rows} rows",
+                f"  tasks     {tasks}, {self.slots} side by side",
+                f"  flops     {self.flops:.3g}, at worst {self.worst_flops:.3g} in float64",
+                f"  traffic   {size(self.bytes_read)} read, {size(self.bytes_written)} written",
+                f"  memory    {size(self.worker_bytes)} a worker: {size(self.base_bytes)} base"
+                f" + {self.slots_each} x {size(self.task_bytes)} a task",
+                f"  time      {duration(self.hours)}",
+                f"  stored    {state}, {self.url}>",
+            ]
+        )
+
+
+def size(count: float) -> str:
+    """Bytes as people read them."""
+    power = min(5, int(math.log(max(count, 1), 1024)))
+    return f"{count / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB')[power]}"
+
+
+def duration(hours: float) -> str:
+    """A time as people say it."""
+    if hours < 1 / 60:
+        return f"{hours * 3600:.2g} seconds"
+    if hours < 1:
+        return f"{hours * 60:.2g} minutes"
+    return f"{hours:.3g} hours" if hours < 100 else f"{hours / 24:.3g} days"

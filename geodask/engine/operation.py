@@ -1,0 +1,135 @@
+"""What an operation must say so that the engine can plan, run, resume and store it."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..arrays.device import Place
+from ..events import Stats
+from ..store.group import ArraySpec
+from .points import Points
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How output rows are cut into blocks, and the other side into panels.
+
+    A function of sizes and dtypes alone, never of the machine: it decides what a task is and what
+    is stored, so a run may go on anywhere. ``others`` is 0 where there is no other side.
+    """
+
+    rows: int
+    rows_per_block: int
+    others: int = 0
+    others_per_panel: int = 1
+
+    @property
+    def blocks(self) -> int:
+        return math.ceil(self.rows / self.rows_per_block) if self.rows else 0
+
+    @property
+    def panels(self) -> int:
+        return math.ceil(self.others / self.others_per_panel) if self.others else 0
+
+    def block(self, i: int) -> tuple[int, int]:
+        """The rows start, stop of block i."""
+        return i * self.rows_per_block, min((i + 1) * self.rows_per_block, self.rows)
+
+    def panel(self, p: int) -> tuple[int, int]:
+        """The other side's rows start, stop of panel p."""
+        return p * self.others_per_panel, min((p + 1) * self.others_per_panel, self.others)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Where a task computes and what it may hold: nothing here changes the bytes of a result."""
+
+    place: Place
+    surrogate: str
+    task_bytes: int | None
+    """Memory for one task beyond the process itself; None where nothing limits it."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a plan will take, before it is run."""
+
+    flops: float
+    """Floating-point operations of the surrogate, or of the formula."""
+    worst_flops: float
+    """The same were every pair measured in float64."""
+    bytes_read: int
+    """Input rows read, over all tasks."""
+    bytes_written: int
+    """Result and partial results written."""
+    task_bytes: int
+    """Memory of one task beyond the process itself."""
+
+
+class Operation(ABC):
+    """A frozen value: parameters and the functions of blocks. Its methods never see a cluster."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    """Raised when the bytes of a result change."""
+
+    @abstractmethod
+    def parameters(self) -> dict[str, Any]:
+        """The parameters that decide the result, as JSON."""
+
+    @abstractmethod
+    def layout(self, inputs: tuple[Points, ...]) -> Layout:
+        """The cut into tasks."""
+
+    @abstractmethod
+    def outputs(self, inputs: tuple[Points, ...], layout: Layout) -> list[ArraySpec]:
+        """The arrays of the result, one chunk a block."""
+
+    def partials(self, inputs: tuple[Points, ...], layout: Layout) -> ArraySpec | None:
+        """The array of partial results, one chunk for each (block, panel), or None."""
+        return None
+
+    @abstractmethod
+    def cost(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Cost:
+        """What it takes. Raises MemoryPlanError where no task fits the budget."""
+
+    @abstractmethod
+    def trial(self, inputs: tuple[Points, ...], budget: Budget) -> float:
+        """Work per second of one thread on synthetic rows of this kind; takes about a second."""
+
+    def work(self, layout: Layout, block: int, panel: int | None) -> float:
+        """The work of one task: pairs of rows, or rows where there is no other side."""
+        start, stop = layout.block(block)
+        if panel is None:
+            return 0.0 if layout.panels else float(stop - start)
+        first, last = layout.panel(panel)
+        return float(stop - start) * (last - first)
+
+    def partial(
+        self,
+        inputs: tuple[Points, ...],
+        layout: Layout,
+        at: tuple[int, int],
+        budget: Budget,
+        stats: Stats,
+    ) -> np.ndarray:
+        """The partial result of (block, panel)."""
+        raise TypeError(f"{self.name} has no panels")
+
+    @abstractmethod
+    def finish(
+        self,
+        inputs: tuple[Points, ...],
+        layout: Layout,
+        block: int,
+        parts: list[np.ndarray],
+        stats: Stats,
+    ) -> dict[str, np.ndarray]:
+        """The result's rows of a block, from its partial results where there are any."""
+
+    @abstractmethod
+    def result(self, plan: Any, arrays: dict[str, Any], report: Any) -> Any:
+        """The value the user gets."""

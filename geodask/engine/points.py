@@ -1,0 +1,351 @@
+"""Points: a container of rows on a manifold, over storage that is read when it is needed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..config import settings
+from ..errors import NotOnManifoldError, PointShapeError, SpecError, StoreError
+from ..manifolds.base import Manifold
+from .sources import Joined, Lazy, Memory, Selected, Source, Zarr, source_of
+
+FLOATS = ("float16", "float32", "float64")
+BLOCK_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Rows (n, *point_shape) that stand for points of a manifold.
+
+    Made by `geodask.points` and `geodask.open`. Slicing takes rows and gives Points: an integer
+    gives a single row, so the first axis is never lost.
+    """
+
+    source: Source = field(repr=False)
+    manifold: Manifold
+    ids: np.ndarray | None = field(default=None, repr=False)
+    projected: bool = field(default=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shape = self.manifold.point_shape
+        if self.source.shape[1:] != shape or len(self.source.shape) != 1 + len(shape):
+            raise PointShapeError(
+                f"{self.manifold} has points of shape {shape}",
+                came=f"{self.source.label} has shape {self.source.shape}",
+                do=_shape_advice(self.manifold, self.source.shape),
+            )
+        if self.source.dtype.name not in FLOATS:
+            raise PointShapeError(
+                f"Points are stored as {', '.join(FLOATS)}",
+                came=f"{self.source.label} is {self.source.dtype}",
+                do="Convert it, such as with array.astype('float32').",
+            )
+        if self.ids is not None and len(self.ids) != len(self):
+            raise PointShapeError(
+                f"ids name rows one by one, so {len(self)} are needed",
+                came=f"{len(self.ids)} came",
+                do="Pass one id a row.",
+            )
+
+    # --- a container of rows --------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return self.source.shape[0]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, *point_shape)."""
+        return self.source.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the stored coordinates."""
+        return self.source.dtype
+
+    @property
+    def array(self) -> Any:
+        """The rows as a Dask array; nothing is read."""
+        import dask.array as da
+
+        if isinstance(self.source, Lazy):
+            return self.source.array
+        if len(self) == 0:
+            return da.zeros(self.shape, dtype=self.dtype)
+        rows = block_rows(self)
+        chunks = (_split(len(self), rows), *((side,) for side in self.shape[1:]))
+        return da.map_blocks(
+            _read_block,
+            self,
+            rows,
+            dtype=self.dtype,
+            chunks=chunks,
+            meta=np.empty((0,) * len(self.shape), self.dtype),
+        )
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Rows start:stop in memory, on the manifold where `project` was asked for."""
+        rows = self.source.read(start, stop)
+        if not self.projected:
+            return rows
+        return self.manifold.project(rows.astype(np.float64)).astype(self.dtype)
+
+    def __getitem__(self, rows: Any) -> "Points":
+        if isinstance(rows, int | np.integer):
+            if not -len(self) <= rows < len(self):
+                raise IndexError(f"Row {rows} must lie in 0 to {len(self) - 1}. Pass such a row.")
+            rows = [int(rows)]
+        if isinstance(rows, slice):
+            rows = np.arange(len(self))[rows]
+        rows = np.asarray(rows)
+        if rows.dtype == bool:
+            if rows.shape != (len(self),):
+                raise IndexError(
+                    f"A mask needs the shape ({len(self)},), but {rows.shape} came. "
+                    "Pass one value a row."
+                )
+            rows = np.flatnonzero(rows)
+        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+            raise IndexError("Points are indexed by a row, a slice, a mask or row numbers.")
+        rows = rows.astype(np.int64)
+        if rows.size and not (-len(self) <= rows.min() and rows.max() < len(self)):
+            raise IndexError(f"Row numbers must lie in 0 to {len(self) - 1}, but others came.")
+        rows = np.where(rows < 0, rows + len(self), rows)
+        shape = (len(rows), *self.shape[1:])
+        if isinstance(self.source, Memory):
+            source: Source = Memory(shape, self.dtype, self.source.values[rows])
+        else:
+            source = Selected(shape, self.dtype, self.source, rows)
+        ids = None if self.ids is None else self.ids[rows]
+        return Points(source, self.manifold, ids, self.projected)
+
+    def sample(self, size: int, *, seed: int) -> "Points":
+        """``size`` rows drawn without replacement, in their stored order."""
+        if not 0 <= size <= len(self):
+            raise ValueError(f"A sample of {len(self)} rows has 0 to {len(self)}, but {size} came.")
+        rows = np.random.default_rng(seed).choice(len(self), size, replace=False)
+        return self[np.sort(rows)]
+
+    def __repr__(self) -> str:
+        stored = "" if isinstance(self.source, Memory) else f" in {self.source.label}"
+        return f"<Points {len(self)} x {self.manifold} {self.dtype}{stored}>"
+
+    # --- storage --------------------------------------------------------------------------------
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Writes a Zarr v3 group: ``points`` with the manifold in its attributes, and ``ids``.
+
+        Raises StoreError where the path exists and ``overwrite`` is False, or where it would
+        overwrite the very rows being read.
+        """
+        import shutil
+
+        import zarr
+
+        path = Path(str(path).removeprefix("file://")).expanduser().absolute()
+        if path.exists() and any(path.iterdir() if path.is_dir() else [path]) and not overwrite:
+            raise StoreError(f"{path} exists. Pass overwrite=True to replace it, or another path.")
+        partial = path.with_name(path.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        group = zarr.create_group(str(partial))
+        rows = block_rows(self)
+        array = group.create_array(
+            "points",
+            shape=self.shape,
+            dtype=self.dtype,
+            chunks=(rows, *self.shape[1:]),
+            compressors=None,
+            attributes={"geodask": {"manifold": self.manifold.to_spec()}},
+            config={"write_empty_chunks": True},
+        )
+        for start in range(0, len(self), rows):
+            array[start : start + rows] = self.read(start, min(start + rows, len(self)))
+        if self.ids is not None:
+            _save_ids(group, self.ids)
+        if path.exists():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        partial.rename(path)
+
+
+def points(
+    array: Any, manifold: Manifold | None = None, *, ids: Any = None, project: bool = False
+) -> Points:
+    """Points from an array, a ``.npy`` or Zarr path, or Points already.
+
+    Parameters
+    ----------
+    array : array or path
+        Rows (n, *point_shape) as float16, float32 or float64: numpy, torch, cupy, Zarr or Dask
+        array; or the path of a ``.npy`` file or a Zarr array. Nothing is copied or converted.
+    manifold : Manifold
+        The space the rows lie in; may be left out where the array's attributes name it.
+    ids : array of str or int, optional
+        One name a row, which results carry along.
+    project : bool
+        Take for each row the nearest point of the manifold, in the stored dtype.
+
+    Rows in memory are checked at once. Stored ones are checked on admission, in the pass over the
+    data that precedes the first plan.
+
+    Raises
+    ------
+    PointShapeError, NotOnManifoldError, SpecError
+    """
+    if isinstance(array, Points):
+        array, manifold = array.source, manifold or array.manifold
+    if manifold is not None and not isinstance(manifold, Manifold):
+        raise SpecError(
+            f"A manifold is needed, such as gd.Sphere(384), but {manifold!r} came. Pass one."
+        )
+    source = source_of(array)
+    named = _named_manifold(source)
+    if manifold is None and named is None:
+        raise SpecError(
+            f"{source.label} does not say what manifold its rows lie in. "
+            "Pass one, such as gd.points(array, gd.Sphere(384))."
+        )
+    if manifold is not None and named is not None and manifold != named:
+        raise SpecError(
+            f"{source.label} holds points of {named}, but {manifold} came. "
+            "Leave the manifold out, or pass the array's values."
+        )
+    found = manifold or named
+    assert found is not None
+    result = Points(source, found, None if ids is None else _ids(ids), project)
+    if isinstance(source, Memory):
+        check_rows(result, 0, len(result), settings().validate)
+    return result
+
+
+def open(path: str | Path) -> Points:  # noqa: A001 (as in zarr.open)
+    """The Points that `Points.save` wrote, their manifold and ids with them.
+
+    Raises FileNotFoundError, or SpecError where the array's attributes name no manifold.
+    """
+    result = points(path)
+    return Points(result.source, result.manifold, _load_ids(result.source), result.projected)
+
+
+def concat(parts: Iterable[Points]) -> Points:
+    """The rows of several Points of one manifold, one after the other."""
+    parts = list(parts)
+    if not parts:
+        raise ValueError("concat needs at least one Points. Pass a list of them.")
+    manifolds = {part.manifold for part in parts}
+    if len(manifolds) > 1:
+        raise SpecError(
+            f"Points of one manifold can be joined, but {len(manifolds)} came: "
+            f"{', '.join(map(str, manifolds))}. Convert them first."
+        )
+    if len({part.projected for part in parts}) > 1:
+        raise SpecError("Points with and without project=True cannot be joined. Use one.")
+    dtype = np.result_type(*(part.dtype for part in parts))
+    shape = (sum(map(len, parts)), *parts[0].shape[1:])
+    ids = [part.ids for part in parts]
+    joined = None if any(each is None for each in ids) else np.concatenate(ids)
+    source = Joined(shape, dtype, tuple(part.source for part in parts))
+    return Points(source, parts[0].manifold, joined, parts[0].projected)
+
+
+def check_rows(x: Points, start: int, stop: int, validate: str = "all") -> None:
+    """Raises NotOnManifoldError for rows start:stop that are not points; names source and rows."""
+    if validate == "none" or stop <= start:
+        return
+    step = max(1, BLOCK_BYTES // max(1, _row_bytes(x)))
+    for low in range(start, stop, step):
+        complain(x, x.read(low, min(low + step, stop)), low, validate)
+
+
+def complain(x: Points, rows: np.ndarray, first: int, validate: str) -> None:
+    """Raises NotOnManifoldError where rows in memory, numbered from ``first``, are not points."""
+    if validate == "none":
+        return
+    stride = 101 if validate == "sample" else 1
+    codes = np.asarray(x.manifold.complaints(rows[::stride]))
+    bad = np.flatnonzero(codes)
+    if len(bad) == 0:
+        return
+    texts = x.manifold.complaint_texts
+    named = ", ".join(f"row {first + i * stride} {texts[int(codes[i])]}" for i in bad[:5])
+    raise NotOnManifoldError(
+        f"Rows must be points of {x.manifold}",
+        came=f"in {x.source.label} {named}{' and more' if len(bad) > 5 else ''}",
+        do="Correct or drop these rows, or pass project=True to take the nearest points."
+        if 1 not in codes[bad] and 2 not in codes[bad]
+        else "Correct or drop these rows; project=True mends lengths, not these.",
+    )
+
+
+def block_rows(x: Points) -> int:
+    """Rows of a block of some 32 MiB, along the borders of the storage."""
+    rows = max(1, min(len(x), BLOCK_BYTES // max(1, _row_bytes(x))))
+    unit = x.source.chunk_rows
+    return max(unit, rows - rows % unit) if unit <= len(x) else max(1, len(x))
+
+
+def _row_bytes(x: Points) -> int:
+    return int(np.prod(x.shape[1:], dtype=np.int64)) * x.dtype.itemsize
+
+
+def _read_block(x: Points, rows: int, block_id: Any = None) -> np.ndarray:
+    start = block_id[0] * rows
+    return x.read(start, min(start + rows, len(x)))
+
+
+def _split(n: int, rows: int) -> tuple[int, ...]:
+    return tuple(min(rows, n - start) for start in range(0, n, rows))
+
+
+def _shape_advice(manifold: Manifold, shape: tuple[int, ...]) -> str:
+    if len(shape) != 2:
+        return f"Pass an array of shape (rows, {manifold.point_shape[0]})."
+    return f"Pass {type(manifold).__name__}({shape[1]}), or select the columns."
+
+
+def _named_manifold(source: Source) -> Manifold | None:
+    if not isinstance(source, Zarr):
+        return None
+    import zarr
+
+    attributes = zarr.open_array(source.url, path=source.path, mode="r").attrs.asdict()
+    spec = attributes.get("geodask", {}).get("manifold")
+    return None if spec is None else Manifold.from_spec(spec)
+
+
+def _ids(ids: Any) -> np.ndarray:
+    values = np.asarray(ids)
+    if values.dtype.kind == "O":
+        values = values.astype(str)
+    if values.ndim != 1 or values.dtype.kind not in "iuUT":
+        raise PointShapeError("ids are strings or integers, one a row, but others came. Convert.")
+    return values
+
+
+def _save_ids(group: Any, ids: np.ndarray) -> None:
+    """Strings as UTF-8 bytes and their ends: Zarr has no settled string type yet."""
+    if ids.dtype.kind in "iu":
+        group.create_array("ids", data=ids.astype(np.int64), compressors=None)
+        return
+    encoded = [str(each).encode() for each in ids]
+    ends = np.cumsum([len(each) for each in encoded], dtype=np.int64)
+    text = np.frombuffer(b"".join(encoded) or b"\0", np.uint8)
+    group.create_array("id_ends", data=ends, compressors=None)
+    group.create_array("id_text", data=text)
+
+
+def _load_ids(source: Source) -> np.ndarray | None:
+    if not isinstance(source, Zarr) or source.path.rpartition("/")[2] != "points":
+        return None
+    import zarr
+
+    parent = source.path.rpartition("/")[0]
+    group = zarr.open_group(source.url, path=parent, mode="r")
+    if "ids" in group:
+        return np.asarray(group["ids"][...])
+    if "id_ends" not in group:
+        return None
+    ends, text = np.asarray(group["id_ends"][...]), bytes(np.asarray(group["id_text"][...]))
+    starts = [0, *ends[:-1]]
+    return np.array([text[a:b].decode() for a, b in zip(starts, ends, strict=True)])

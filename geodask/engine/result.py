@@ -1,0 +1,139 @@
+"""What a plan leaves: arrays, and a report of how they came about."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from ..errors import StoreError
+from ..events import Stats
+from ..store.group import ArraySpec, Group, find
+from ..store.objects import open_objects
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a result came about."""
+
+    operation: str
+    key: str
+    """The name of the result's content."""
+    url: str
+    """Where it is stored."""
+    cache_hit: bool
+    """Whether it was found complete, and nothing was computed."""
+    seconds: float
+    """From the call to the result, on the clock."""
+    peak_bytes: int
+    """Largest resident memory of a process that took part, as far as it was seen."""
+    certified: float
+    """Share of rows whose answer is certified; 1.0 where there is nothing to certify."""
+    rechecked: float
+    """Share of all pairs that were measured in float64, because the bound left them possible."""
+    approximation_error: float
+    """0.0: nothing was approximated."""
+    device: str
+    surrogate: str
+    """Precision of the products that ruled pairs out; it does not change the result."""
+    blocks_computed: int
+    blocks_stored: int
+    """Tasks run now, and tasks whose results were found stored."""
+    health: dict[str, int] = field(default_factory=dict)
+    """Counts of rows in which something was undefined."""
+    versions: dict[str, str] = field(default_factory=dict)
+    stats: dict[str, float] = field(default_factory=dict)
+    """Totals over all tasks, from this run and those it went on from."""
+
+    def __repr__(self) -> str:
+        lines = [f"<Report of {self.operation} {self.key[:8]}"]
+        found = "found in the store" if self.cache_hit else f"{self.blocks_computed} tasks run"
+        if not self.cache_hit and self.blocks_stored:
+            found += f", {self.blocks_stored} found stored"
+        lines.append(f"  {self.seconds:.3g} s, {found}")
+        lines.append(f"  certified {self.certified:.4%}, rechecked {self.rechecked:.3%} of pairs")
+        lines.append(f"  {self.device}, {self.surrogate}, peak {self.peak_bytes / 2**20:.0f} MiB")
+        lines += [f"  {name}: {n}" for name, n in self.health.items() if n]
+        return "\n".join([*lines, f"  {self.url}>"])
+
+
+def make_report(facts: dict[str, Any], stats: Stats) -> dict[str, Any]:
+    """The report as JSON, from what the plan knows and what its tasks did."""
+    return {
+        **facts,
+        "peak_bytes": stats.peak_bytes,
+        "rechecked": stats.measured / stats.pairs if stats.pairs else 0.0,
+        "approximation_error": 0.0,
+        "health": {"undefined": stats.flagged},
+        "versions": versions(),
+        "stats": {part.name: getattr(stats, part.name) for part in fields(stats)},
+    }
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """Versions of what computed."""
+    found = {"python": platform.python_version()}
+    for package in ("geodask", "numpy", "torch", "zarr", "dask", "numba"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def stored_array(group: Group, array: ArraySpec) -> Any:
+    """A Dask array over a stored array, every block compared with its digest when it is read."""
+    import dask.array as da
+
+    if array.blocks == 0 or 0 in array.shape:
+        return da.zeros(array.shape, dtype=array.dtype)
+    sizes = tuple(array.rows(block) for block in range(array.blocks))
+    chunks = (sizes, *((side,) for side in array.shape[1:]))
+    reader: Callable[..., np.ndarray]
+    if group.objects.url == "memory:":
+        reader, at = _read_here, (group,)
+    else:
+        reader, at = _read_there, (group.objects.url, group.path, group.body["manifest"])
+    return da.map_blocks(
+        reader,
+        *at,
+        array,
+        dtype=array.dtype,
+        chunks=chunks,
+        meta=np.empty((0,) * len(array.shape), array.dtype),
+    )
+
+
+def load(group: Group, array: ArraySpec) -> np.ndarray:
+    """A stored array in memory, every block compared with its digest."""
+    out = np.empty(array.shape, array.dtype)
+    for block in range(array.blocks):
+        start = block * array.rows_per_chunk
+        out[start : start + array.rows(block)] = group.read(array, block)
+    return out
+
+
+def _read_here(group: Group, array: ArraySpec, block_id: Any = None) -> np.ndarray:
+    return group.read(array, block_id[0])
+
+
+def _read_there(
+    url: str, path: str, manifest: str, array: ArraySpec, block_id: Any = None
+) -> np.ndarray:
+    return _found(url, path, manifest).read(array, block_id[0])
+
+
+@lru_cache(maxsize=16)
+def _found(url: str, path: str, manifest: str) -> Group:
+    group = find(open_objects(url), path)
+    if group is None or group.body.get("manifest") != manifest:
+        raise StoreError(
+            f"The result at {url}/{path} must be the one that was opened",
+            came="it is gone or was replaced",
+            do="Run the plan again.",
+        )
+    return group

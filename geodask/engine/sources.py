@@ -1,0 +1,257 @@
+"""Where rows come from. A source reads slices of rows; tasks carry sources, never arrays."""
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import PointShapeError, StoreError
+
+
+@dataclass(frozen=True)
+class Source(ABC):
+    """Rows of one shape and dtype. Frozen and small where it can travel."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @abstractmethod
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Rows start:stop as a C-ordered array in native byte order."""
+
+    @property
+    def travels(self) -> bool:
+        """Whether another process can read it, from a path that it sees."""
+        return False
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows that storage hands out at once; slices along its borders are read once."""
+        return 1
+
+    def fingerprint(self) -> list[Any] | None:
+        """What changes whenever the stored bytes do; None for memory, which has no such thing."""
+        return None
+
+    @property
+    def label(self) -> str:
+        """The source in words, for errors."""
+        return "array in memory"
+
+
+@dataclass(frozen=True)
+class Memory(Source):
+    """A numpy array of this process."""
+
+    values: np.ndarray = field(repr=False, compare=False)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        return _native(self.values[start:stop])
+
+
+@dataclass(frozen=True)
+class Npy(Source):
+    """A ``.npy`` file, memory-mapped."""
+
+    path: str = ""
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        return _native(np.load(self.path, mmap_mode="r")[start:stop])
+
+    @property
+    def travels(self) -> bool:
+        return True
+
+    def fingerprint(self) -> list[Any]:
+        return [_stat(Path(self.path))]
+
+    @property
+    def label(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True)
+class Zarr(Source):
+    """An array of a Zarr v2 or v3 store in a local folder."""
+
+    url: str = ""
+    path: str = ""
+    rows_per_chunk: int = 1
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        return _native(np.asarray(_open_zarr(self.url, self.path, self.shape)[start:stop]))
+
+    @property
+    def travels(self) -> bool:
+        return True
+
+    @property
+    def chunk_rows(self) -> int:
+        return self.rows_per_chunk
+
+    def fingerprint(self) -> list[Any]:
+        root = Path(self.url) / self.path
+        found = [_stat(Path(entry), root) for entry in _files(root)]
+        return sorted(found)
+
+    @property
+    def label(self) -> str:
+        return f"{self.url}/{self.path}".rstrip("/")
+
+
+@dataclass(frozen=True)
+class Lazy(Source):
+    """A Dask array; reading computes."""
+
+    array: Any = field(repr=False, compare=False, default=None)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        return _native(np.asarray(self.array[start:stop].compute()))
+
+    @property
+    def chunk_rows(self) -> int:
+        return max(self.array.chunks[0], default=1)
+
+    @property
+    def label(self) -> str:
+        return f"Dask array {self.array.name}"
+
+
+@dataclass(frozen=True)
+class Selected(Source):
+    """Some rows of another source, in any order."""
+
+    base: Source | None = None
+    rows: np.ndarray = field(repr=False, compare=False, default_factory=lambda: np.empty(0, int))
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        assert self.base is not None
+        rows = self.rows[start:stop]
+        out = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        order = np.argsort(rows, kind="stable")
+        step = max(self.base.chunk_rows, 4096)
+        ordered = rows[order]
+        for begin in np.unique(ordered // step) * step:
+            left, right = np.searchsorted(ordered, [begin, begin + step])
+            low, high = int(ordered[left]), int(ordered[right - 1]) + 1
+            out[order[left:right]] = self.base.read(low, high)[ordered[left:right] - low]
+        return out
+
+    @property
+    def label(self) -> str:
+        return f"selected rows of {self.base.label}" if self.base else "rows"
+
+
+@dataclass(frozen=True)
+class Joined(Source):
+    """Several sources, one after the other."""
+
+    parts: tuple[Source, ...] = ()
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        pieces, offset = [np.empty((0, *self.shape[1:]), self.dtype)], 0
+        for part in self.parts:
+            low, high = max(start - offset, 0), min(stop - offset, part.shape[0])
+            if low < high:
+                pieces.append(part.read(low, high))
+            offset += part.shape[0]
+        return np.concatenate(pieces).astype(self.dtype, copy=False)
+
+    @property
+    def label(self) -> str:
+        return " + ".join(part.label for part in self.parts)
+
+
+def source_of(array: Any) -> Source:
+    """The source for what a user hands over: arrays, ``.npy`` and Zarr paths, Dask arrays."""
+    import zarr
+
+    if isinstance(array, Source):
+        return array
+    if isinstance(array, str | Path):
+        path = Path(str(array).removeprefix("file://")).expanduser().absolute()
+        if path.suffix == ".npy":
+            if not path.is_file():
+                raise FileNotFoundError(f"No file {path}. Pass the path of a .npy file.")
+            mapped = np.load(path, mmap_mode="r")
+            return Npy(mapped.shape, _native_dtype(mapped.dtype), str(path))
+        return _zarr_source(_open_path(path))
+    if isinstance(array, zarr.Array):
+        return _zarr_source(array)
+    if type(array).__module__.startswith("dask.") and hasattr(array, "chunks"):
+        return Lazy(array.shape, _native_dtype(array.dtype), array)
+    from ..arrays.device import to_host
+
+    values = to_host(array)
+    return Memory(values.shape, _native_dtype(values.dtype), values)
+
+
+def _open_path(path: Path) -> Any:
+    import zarr
+
+    try:
+        found = zarr.open(str(path), mode="r")
+    except (FileNotFoundError, ValueError) as error:
+        raise FileNotFoundError(
+            f"{path} must be a .npy file or a Zarr array, but none is there. Check the path."
+        ) from error
+    if isinstance(found, zarr.Array):
+        return found
+    if "points" in found and isinstance(found["points"], zarr.Array):
+        return found["points"]
+    raise PointShapeError(
+        f"{path} must be a Zarr array or a group with an array 'points', but it is a group of "
+        f"{sorted(found)}. Pass the path of the array."
+    )
+
+
+def _zarr_source(array: Any) -> Source:
+    from zarr.storage import LocalStore, MemoryStore
+
+    shape, dtype = tuple(array.shape), _native_dtype(array.dtype)
+    store = array.store
+    if isinstance(store, LocalStore):
+        rows = (array.shards or array.chunks)[0]
+        return Zarr(shape, dtype, str(Path(store.root).absolute()), array.path, rows)
+    if isinstance(store, MemoryStore):
+        values = np.asarray(array[...])
+        return Memory(values.shape, dtype, values)
+    raise StoreError(
+        f"A Zarr array must lie in a local folder or in memory, but it lies in {store}. "
+        "Copy it to a folder that every worker sees."
+    )
+
+
+@lru_cache(maxsize=32)
+def _open_zarr(url: str, path: str, shape: tuple[int, ...]) -> Any:
+    import zarr
+
+    return zarr.open_array(url, path=path, mode="r")
+
+
+def _native_dtype(dtype: Any) -> np.dtype:
+    return np.dtype(dtype).newbyteorder("=")
+
+
+def _native(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, _native_dtype(values.dtype))
+
+
+def _files(root: Path) -> list[str]:
+    found, folders = [], [str(root)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                (folders if entry.is_dir() else found).append(entry.path)
+    return found
+
+
+def _stat(path: Path, root: Path | None = None) -> list[Any]:
+    """Inode, size and both times: mtime can be set back, ctime cannot."""
+    stat = path.stat()
+    name = str(path.relative_to(root)) if root else str(path)
+    return [name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]

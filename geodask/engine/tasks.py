@@ -1,0 +1,126 @@
+"""What runs on a worker: one task, from reading its slices to writing its objects."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import psutil
+
+from ..arrays.threads import keep_to_one_thread
+from ..events import Stats
+from ..store.group import Group
+from .operation import Budget, Layout, Operation
+from .points import Points
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all tasks of a run share: small, and with no arrays in it where it travels."""
+
+    operation: Operation
+    inputs: tuple[Points, ...]
+    layout: Layout
+    budget: Budget
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: a (block, panel), or the finish of a block where ``panel`` is None."""
+
+    block: int
+    panel: int | None
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a task returns: digests of the objects it wrote, and what it did."""
+
+    digests: dict[str, str]
+    stats: Stats
+
+
+def run_task(job: Job, task: Task, group: Group) -> Done:
+    """Computes the task and writes its objects. Doing it twice writes the same bytes."""
+    keep_to_one_thread()
+    stats, digests = Stats(tasks=1), {}
+    begin = time.perf_counter()
+    for name, values in _compute(job, task, group, stats):
+        array = group.arrays[name]
+        block = task.block
+        if task.panel is not None:
+            block = task.block * job.layout.panels + task.panel
+        start = time.perf_counter()
+        key, digest, size = group.write(array, block, values)
+        stats.write_seconds += time.perf_counter() - start
+        stats.bytes_written += size
+        digests[key] = digest
+    stats.seconds = time.perf_counter() - begin
+    note_memory(stats)
+    return Done(digests, stats)
+
+
+def _compute(job: Job, task: Task, group: Group, stats: Stats) -> Iterator[tuple[str, np.ndarray]]:
+    operation, inputs, layout = job.operation, job.inputs, job.layout
+    if task.panel is not None:
+        at = (task.block, task.panel)
+        yield "partials", operation.partial(inputs, layout, at, job.budget, stats)
+        return
+    parts = []
+    if layout.panels:
+        array = group.arrays["partials"]
+        first = task.block * layout.panels
+        parts = [group.read(array, first + p) for p in range(layout.panels)]
+    start, stop = layout.block(task.block)
+    stats.rows = stop - start
+    yield from operation.finish(inputs, layout, task.block, parts, stats).items()
+
+
+def stream(
+    x: Points, start: int, stop: int, step: int, stats: Stats
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The rows start:stop in slices of some ``step`` rows, the next one read while one is used.
+
+    Yields (number of the first row, rows). Slices end on multiples of ``step``, which should be one
+    of the storage's own unit, so that no chunk is read twice.
+    """
+    cuts = [start, *range((start // step + 1) * step, stop, step), stop]
+    spans = [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
+    with ThreadPoolExecutor(1, "geodask-read") as reader:
+        ahead = [reader.submit(x.read, *span) for span in spans[:1]]
+        for number, (first, _) in enumerate(spans):
+            begin = time.perf_counter()
+            rows = ahead.pop().result()
+            stats.read_seconds += time.perf_counter() - begin
+            stats.bytes_read += rows.nbytes
+            if number + 1 < len(spans):
+                ahead.append(reader.submit(x.read, *spans[number + 1]))
+            yield first, rows
+            note_memory(stats)
+
+
+def note_memory(stats: Stats) -> None:
+    """Keeps the largest resident memory of this process that was seen."""
+    stats.peak_bytes = max(stats.peak_bytes, resident_bytes())
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process, its libraries included."""
+    return psutil.Process().memory_info().rss
+
+
+def warm_up(job: Job) -> tuple[int, float]:
+    """On a worker: load what tasks need, run a trial; (resident bytes, work per second)."""
+    keep_to_one_thread()
+    rate = job.operation.trial(job.inputs, job.budget)
+    return resident_bytes(), rate
+
+
+def loaded_bytes() -> int:
+    """Resident memory of this process once it has loaded the libraries that tasks need."""
+    from ..kernels import scan  # noqa: F401 (loads numba)
+
+    keep_to_one_thread()
+    return resident_bytes()

@@ -1,0 +1,77 @@
+"""What happens while a plan runs, told to whoever watches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+
+@dataclass
+class Stats:
+    """What one task, or many, did. Sums add up; the peak is the largest."""
+
+    tasks: int = 0
+    """Tasks finished."""
+    rows: int = 0
+    """Rows of finished output."""
+    pairs: int = 0
+    """Pairs of rows considered."""
+    measured: int = 0
+    """Pairs whose rank was computed in float64."""
+    flagged: int = 0
+    """Rows that came out undefined (NaN), such as a log at the cut locus."""
+    bytes_read: int = 0
+    """Bytes of input rows read."""
+    bytes_written: int = 0
+    """Bytes of objects written."""
+    read_seconds: float = 0.0
+    """Seconds a task waited for its input."""
+    kernel_seconds: float = 0.0
+    """Seconds in the block kernels."""
+    write_seconds: float = 0.0
+    """Seconds writing and digesting objects."""
+    seconds: float = 0.0
+    """Seconds of tasks, added up over tasks that ran side by side."""
+    peak_bytes: int = 0
+    """Largest resident memory of a process that was seen, its libraries included."""
+
+    def add(self, other: "Stats") -> None:
+        """Takes in what another task did."""
+        for part in fields(self):
+            mine, theirs = getattr(self, part.name), getattr(other, part.name)
+            joined = max(mine, theirs) if part.name == "peak_bytes" else mine + theirs
+            setattr(self, part.name, joined)
+
+
+@dataclass(frozen=True)
+class PlanStarted:
+    """A plan begins, or goes on where it was interrupted."""
+
+    name: str
+    """Operation and short key, as task names on the dashboard begin."""
+    work: float
+    """All of its work, in the operation's own measure (pairs of rows, or rows)."""
+    stored: float
+    """The part that was found stored."""
+    rows: int
+    """Rows of output in all."""
+
+
+@dataclass(frozen=True)
+class TaskDone:
+    """A task's objects are written."""
+
+    work: float
+    """The part of the plan's work that it was."""
+    stats: Stats
+    """What it did."""
+
+
+@dataclass(frozen=True)
+class PlanEnded:
+    """The plan is complete, or stopped."""
+
+    complete: bool
+    """False where an error or the user stopped it."""
+
+
+Event = PlanStarted | TaskDone | PlanEnded
+Watcher = Callable[[Event], None]

@@ -1,0 +1,1 @@
+"""Pure functions of a manifold and blocks of rows. Nothing here knows Dask, Zarr or a file."""

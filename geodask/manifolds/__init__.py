@@ -1,0 +1,5 @@
+"""Spaces: one file each. `base` is the interface and the glossary."""
+
+from .base import Manifold as Manifold
+from .euclidean import Euclidean as Euclidean
+from .sphere import Sphere as Sphere

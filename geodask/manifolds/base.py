@@ -1,0 +1,241 @@
+"""What a manifold is: the interface, the reference for each method, and the glossary.
+
+Glossary. Letters are those of a textbook.
+
+=============  ===================================================================================
+p, q, x, y     points, arrays of shape (*batch, *point_shape)
+u, v, w        tangent vectors, same shape as their base points
+t              times along a geodesic, shape (*batch,)
+dist           length of the shortest geodesic between two points
+exp, log       where the geodesic with a given start and velocity arrives at time 1, and its inverse
+transport      a tangent vector carried along the shortest geodesic without turning
+cut locus      the points a shortest geodesic from p cannot pass; there log is not unique: NaN
+canonical      the point a stored row stands for, computed from it in float64
+rank           a float64 value that grows with the distance of two canonical points, computed by
+               + - * / and square roots in one fixed order, so that its bytes agree everywhere
+score          what one matrix product yields for a pair: it falls as the rank grows
+surrogate      a score in low precision, with a proven bound on its error
+=============  ===================================================================================
+
+A body here is the reference; an override in a subclass is a fast path, and `geodask.testing` proves
+them equal. Methods broadcast over the batch, take numpy, torch and cupy arrays, return the same
+kind, and never squeeze a batch of one.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from ..arrays.namespace import namespace
+from ..errors import PointShapeError, SpecError
+
+
+class Queries(NamedTuple):
+    """One side of a surrogate: the rows that ask.
+
+    For every pair, with S the product of the two operands, whatever the order of its additions, and
+    s the score:  -(slack + below) <= S - s <= slack + above.
+    """
+
+    operand: Any
+    """(rows, columns) in the precision of the product."""
+    slack: Any
+    """(rows,) float64, the part of the bound that belongs to these rows."""
+    frame: Any
+    """What the targets must share: a manifold's own business."""
+
+
+class Targets(NamedTuple):
+    """The other side of a surrogate: the rows that are searched."""
+
+    operand: Any
+    """(rows, columns) in the precision of the product."""
+    below: float
+    """How far, beyond the slack, a product may lie below the score."""
+    above: Any
+    """(rows,) float64: how far, beyond the slack, a product may lie above the score."""
+    beyond: Any
+    """Row numbers that the operand cannot represent. Their products are -inf: measure them all."""
+
+
+@dataclass(frozen=True)
+class Manifold(ABC):
+    """A Riemannian manifold: a frozen value, hashable, picklable, equal when its fields are.
+
+    ``n`` is the length of a stored vector.
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.n, int) or isinstance(self.n, bool) or self.n < self.smallest_n:
+            raise PointShapeError(
+                f"{type(self).__name__}(n) needs an integer n of at least {self.smallest_n}, "
+                f"but n={self.n!r} came. Pass the length of a stored row."
+            )
+
+    smallest_n: ClassVar[int] = 1
+
+    # --- values ---------------------------------------------------------------------------------
+
+    @property
+    def point_shape(self) -> tuple[int, ...]:
+        """The shape of one stored point."""
+        return (self.n,)
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """The dimension of the manifold."""
+
+    @property
+    @abstractmethod
+    def injectivity_radius(self) -> float:
+        """Up to this distance every shortest geodesic is unique."""
+
+    def to_spec(self) -> dict[str, Any]:
+        """The manifold as JSON: its class name and its fields."""
+        return {"manifold": type(self).__name__, **asdict(self)}
+
+    @staticmethod
+    def from_spec(spec: dict[str, Any]) -> "Manifold":
+        """The manifold a spec names. Raises SpecError where no loaded class has that name."""
+        fields = dict(spec)
+        name = fields.pop("manifold", None)
+        classes = {cls.__name__: cls for cls in _subclasses(Manifold)}
+        if name not in classes:
+            raise SpecError(
+                f"A spec must name a manifold among {sorted(classes)}, but it names {name!r}. "
+                "Import the module that defines it first, or correct the name."
+            )
+        return classes[name](**fields)
+
+    # --- points and tangent vectors -------------------------------------------------------------
+
+    @abstractmethod
+    def project(self, x: Any) -> Any:
+        """The nearest point of the manifold. NaN where there is none."""
+
+    @abstractmethod
+    def to_tangent(self, p: Any, v: Any) -> Any:
+        """The orthogonal projection of an ambient vector to the tangent space at p."""
+
+    @abstractmethod
+    def complaints(self, p: Any) -> Any:
+        """For each row an integer: 0 where it is a point, else a key of `complaint_texts`."""
+
+    complaint_texts: ClassVar[dict[int, str]] = {1: "holds NaN or infinity"}
+
+    def check(self, p: Any) -> str | None:
+        """What is wrong with the points, with their first row numbers; None where nothing is."""
+        if tuple(p.shape[-len(self.point_shape) :]) != self.point_shape:
+            return f"{self} has points of shape {self.point_shape}, but rows {p.shape[1:]} came."
+        codes = np.asarray(self.complaints(p)).reshape(-1)
+        bad = np.flatnonzero(codes)
+        if len(bad) == 0:
+            return None
+        named = ", ".join(f"row {i} {self.complaint_texts[int(codes[i])]}" for i in bad[:5])
+        return f"{len(bad)} of {len(codes)} rows are not points of {self}: {named}"
+
+    @abstractmethod
+    def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
+        """Random points (*shape, *point_shape), float64; the law is stated by the subclass."""
+
+    def random_tangent(self, p: np.ndarray, seed: int) -> np.ndarray:
+        """Tangent vectors at p: standard normal in the ambient coordinates, projected."""
+        v = np.random.default_rng(seed).standard_normal(p.shape)
+        return self.to_tangent(p, v)
+
+    # --- geometry -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def inner(self, p: Any, u: Any, v: Any) -> Any:
+        """The metric at p: (...) for tangent vectors u and v at p."""
+
+    @abstractmethod
+    def exp(self, p: Any, u: Any) -> Any:
+        """The point reached from p after unit time with initial velocity u."""
+
+    @abstractmethod
+    def log(self, p: Any, q: Any) -> Any:
+        """The velocity at p of the shortest geodesic that reaches q at time 1; NaN at the cut locus."""
+
+    @abstractmethod
+    def transport(self, p: Any, q: Any, u: Any) -> Any:
+        """Parallel transport of u from p to q along the shortest geodesic; NaN at the cut locus."""
+
+    def norm(self, p: Any, u: Any) -> Any:
+        """The length of a tangent vector u at p."""
+        return namespace(p).sqrt(self.inner(p, u, u))
+
+    def dist(self, p: Any, q: Any) -> Any:
+        """Geodesic distance, row by row: (*batch,), in the unit of the metric."""
+        return self.norm(p, self.log(p, q))
+
+    def geodesic(self, p: Any, q: Any, t: Any) -> Any:
+        """The point at time t on the shortest geodesic from p (t = 0) to q (t = 1)."""
+        xp = namespace(p)
+        t = xp.asarray(t, dtype=p.dtype)
+        return self.exp(p, t[..., None] * self.log(p, q))
+
+    def midpoint(self, p: Any, q: Any) -> Any:
+        """The point half-way on the shortest geodesic."""
+        return self.geodesic(p, q, 0.5)
+
+    # --- exact neighbours -----------------------------------------------------------------------
+
+    @abstractmethod
+    def canonical(self, x: Any) -> Any:
+        """The float64 points that stored rows stand for."""
+
+    @abstractmethod
+    def rank(self, p: Any, q: Any) -> Any:
+        """The rank of canonical points, float64, row by row."""
+
+    @abstractmethod
+    def rank_to_dist(self, rank: Any) -> Any:
+        """The distance, a function of the rank: float64, the same bytes from every library."""
+
+    @abstractmethod
+    def rank_error(self, rank: Any) -> Any:
+        """E: how far a computed rank may be from the rank in real arithmetic."""
+
+    def features(self, x: Any) -> Any:
+        """What `pair_ranks` needs again and again of each stored row."""
+        return None
+
+    def pair_ranks(self, x: "Rows", rows: Any, y: "Rows", others: Any) -> Any:
+        """The ranks of the pairs (rows[c], others[c]) of two blocks: (pairs,) float64."""
+        xp = namespace(x.points)
+        p = self.canonical(xp.take(x.points, rows, axis=0))
+        return self.rank(p, self.canonical(xp.take(y.points, others, axis=0)))
+
+    @abstractmethod
+    def queries(self, x: "Rows", precision: str) -> Queries:
+        """The asking side of the surrogate, operands in "float32" or "bfloat16"."""
+
+    @abstractmethod
+    def targets(self, y: "Rows", frame: Any, precision: str) -> Targets:
+        """The searched side of the surrogate, in the frame of the queries."""
+
+    @abstractmethod
+    def score(self, rank: Any, queries: Queries) -> Any:
+        """For each query row a score that no pair of at most this rank lies below: (rows,)."""
+
+
+class Rows(NamedTuple):
+    """A block of stored rows with the features of its manifold."""
+
+    points: Any
+    features: Any
+
+
+def rows_of(manifold: Manifold, x: Any) -> Rows:
+    """The block with its features computed."""
+    return Rows(x, manifold.features(x))
+
+
+def _subclasses(cls: type) -> list[type]:
+    return [cls, *(inner for sub in cls.__subclasses__() for inner in _subclasses(sub))]

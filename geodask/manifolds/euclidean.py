@@ -1,0 +1,168 @@
+"""Flat space: vectors of R^n with the straight-line distance."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, final
+
+import numpy as np
+
+from ..arrays.namespace import dot, is_host, lane_sum, namespace, norm, where
+from ..arrays.product import fill_columns, product_error, rounded
+from .base import Manifold, Queries, Rows, Targets
+
+LARGEST = 1e150
+"""Squares of larger coordinates leave float64."""
+
+
+class Frame(NamedTuple):
+    """The centre and the power of two that bring the query rows into the unit ball; what they
+    lost there, as a share; and their squares."""
+
+    centre: Any
+    scale: float
+    square: Any
+    share: float
+
+
+@final
+@dataclass(frozen=True)
+class Euclidean(Manifold):
+    """R^n with the flat metric; distances are in the unit of the coordinates."""
+
+    curvature: ClassVar[float] = 0.0
+
+    @property
+    def dim(self) -> int:
+        return self.n
+
+    @property
+    def injectivity_radius(self) -> float:
+        return math.inf
+
+    # --- points and tangent vectors -------------------------------------------------------------
+
+    def project(self, x: Any) -> Any:
+        return x
+
+    def to_tangent(self, p: Any, v: Any) -> Any:
+        return v
+
+    complaint_texts: ClassVar[dict[int, str]] = {
+        **Manifold.complaint_texts,
+        2: f"has coordinates beyond {LARGEST:g}, whose squares leave float64",
+    }
+
+    def complaints(self, p: Any) -> Any:
+        xp = namespace(p)
+        largest = xp.max(xp.abs(p), axis=-1)
+        code = xp.astype(xp.astype(largest, xp.float64) > LARGEST, xp.int8) * 2
+        return xp.where(xp.isfinite(largest), code, xp.full_like(code, 1))
+
+    def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
+        """Standard normal."""
+        shape = (shape,) if isinstance(shape, int) else shape
+        return np.random.default_rng(seed).standard_normal((*shape, self.n))
+
+    # --- geometry -------------------------------------------------------------------------------
+
+    def inner(self, p: Any, u: Any, v: Any) -> Any:
+        return dot(u, v)
+
+    def norm(self, p: Any, u: Any) -> Any:
+        return norm(u)
+
+    def exp(self, p: Any, u: Any) -> Any:
+        return p + u
+
+    def log(self, p: Any, q: Any) -> Any:
+        return q - p
+
+    def transport(self, p: Any, q: Any, u: Any) -> Any:
+        return u + namespace(p).zeros_like(p + q)
+
+    # --- exact neighbours -----------------------------------------------------------------------
+
+    def features(self, x: Any) -> Any:
+        """Ones: a stored row stands for itself."""
+        xp = namespace(x)
+        return xp.ones_like(xp.astype(x[..., 0], xp.float64))
+
+    def canonical(self, x: Any) -> Any:
+        xp = namespace(x)
+        return xp.astype(x, xp.float64)
+
+    def rank(self, p: Any, q: Any) -> Any:
+        """The squared distance."""
+        step = p - q
+        return lane_sum(step * step)
+
+    def pair_ranks(self, x: Rows, rows: Any, y: Rows, others: Any) -> Any:
+        if not is_host(x.points):
+            return super().pair_ranks(x, rows, y, others)
+        from ..arrays.fused import pair_chords
+
+        return pair_chords(x.points, x.features, rows, y.points, y.features, others)[0]
+
+    def rank_to_dist(self, rank: Any) -> Any:
+        return namespace(rank).sqrt(rank)
+
+    def rank_error(self, rank: Any) -> Any:
+        # One rounding a difference, one a square, n / 8 + 3 in the lane sum; and squares that
+        # leave the range of float64 downwards.
+        return (self.n / 8 + 8) * 2.0**-52 * rank + self.n * 2.0**-1074
+
+    def queries(self, x: Rows, precision: str) -> Queries:
+        # In the frame, u = scale (x - centre) and v = scale (y - centre), the score is
+        # u.v - |v|^2 / 2 = (|u|^2 - scale^2 rank) / 2. The half square comes with the product, as
+        # three columns of the targets against ones. Rounding takes at most a share s of |u| and t
+        # of |v|, so the product errs by (s + t + st + gamma (1 + s)(1 + t)) |u| |v|, plus gamma
+        # for the column; and |u| |v| <= (|u|^2 + |v|^2) / 2 makes a part for either row.
+        xp = namespace(x.points)
+        points = xp.astype(x.points, xp.float64)
+        centre = xp.mean(points, axis=0)
+        reach = float(xp.max(xp.abs(points - centre))) * math.sqrt(self.n)
+        scale = 2.0 ** -math.frexp(reach)[1] if 0 < reach < math.inf else 1.0
+        operand, lost, length = rounded(points, centre, x.features * scale, precision, extra=3)
+        fill_columns(operand, self.n, xp.ones_like(length))
+        operand[:, -2:] = operand[:, -3:-2]
+        share, square = _share(lost, length), length * length
+        # Operands under 2^-126 may be flushed to zero, against others of at most 2^30; and the
+        # ranks themselves are rounded.
+        slack = (share + self._gamma + self._rounding) * square / 2 + self.n * 2.0**-90
+        return Queries(operand, slack, Frame(centre, scale, square, share))
+
+    def targets(self, y: Rows, frame: Frame, precision: str) -> Targets:
+        xp = namespace(y.points)
+        scale = y.features * frame.scale
+        operand, lost, length = rounded(y.points, frame.centre, scale, precision, extra=3)
+        beyond = ~(length <= 2.0**30)
+        (far,) = xp.nonzero(beyond)
+        operand[far, :] = 0
+        half = where(~beyond, length * length / 2, 0.0)
+        share = _share(where(~beyond, lost, 0.0), length)
+        # This side's part goes into the column itself, so a product lies above only. 2^-20: what
+        # the three columns lose.
+        spread = 1.01 * (frame.share + share) + 3 * self._gamma + self._rounding + 2.0**-20
+        spread = spread * half
+        fill_columns(operand, self.n, where(~beyond, spread - half, -math.inf))
+        below = 1.01 * share * float(xp.max(frame.square)) / 2
+        return Targets(operand, below, 2 * spread + below, far)
+
+    def score(self, rank: Any, queries: Queries) -> Any:
+        square, scale = queries.frame.square, queries.frame.scale
+        scaled = rank * scale * scale
+        return (square - scaled) / 2 - self._rounding * (square + scaled)
+
+    @property
+    def _gamma(self) -> float:
+        return 1.02 * product_error(self.n + 3)
+
+    @property
+    def _rounding(self) -> float:
+        return (self.n + 16) * 2.0**-51
+
+
+def _share(lost: Any, length: Any) -> float:
+    """The largest part of a row's length that rounding took away."""
+    xp = namespace(length)
+    return float(xp.max(where(length > 0, lost / where(length > 0, length, 1.0), 0.0)))

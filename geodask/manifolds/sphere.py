@@ -1,0 +1,192 @@
+"""The sphere: unit vectors, measured by the angle between them."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from ..arrays.namespace import dot, eps, is_host, lane_sum, namespace, norm, where
+from ..arrays.product import FLUSHED, product_error, rounded
+from ..arrays.series import atan, sinc
+from ..errors import SpecError
+from .base import Manifold, Queries, Rows, Targets
+
+REACH = 1.01
+"""Unit vectors rounded to bfloat16 or better are at most this long."""
+
+
+@final
+@dataclass(frozen=True)
+class Sphere(Manifold):
+    """The unit vectors of R^n with the round metric of sectional curvature K > 0.
+
+    Points are stored on the unit sphere for every K; the curvature scales the metric alone, so
+    distances are angles divided by sqrt(K), from 0 to pi / sqrt(K). Formulas: chord forms, which
+    keep the digits of small angles and of angles near pi that arccos of a product loses.
+    """
+
+    curvature: float = 1.0
+
+    smallest_n: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.curvature > 0 and math.isfinite(self.curvature)):
+            raise SpecError(
+                f"A sphere has positive finite curvature, but curvature={self.curvature!r} came. "
+                "Pass curvature=1.0 for the unit sphere, or use Euclidean for curvature 0."
+            )
+
+    @property
+    def dim(self) -> int:
+        return self.n - 1
+
+    @property
+    def radius(self) -> float:
+        """1 / sqrt(K): distances are angles times this."""
+        return 1 / math.sqrt(self.curvature)
+
+    @property
+    def injectivity_radius(self) -> float:
+        return math.pi * self.radius
+
+    # --- points and tangent vectors -------------------------------------------------------------
+
+    def project(self, x: Any) -> Any:
+        length = norm(x)
+        return x / where(length > 0, length, math.nan)[..., None]
+
+    def to_tangent(self, p: Any, v: Any) -> Any:
+        return v - dot(p, v)[..., None] * p
+
+    complaint_texts: ClassVar[dict[int, str]] = {
+        **Manifold.complaint_texts,
+        2: "is the zero vector, which has no direction",
+        3: "is not of unit length",
+    }
+
+    def complaints(self, p: Any) -> Any:
+        xp = namespace(p)
+        # Unit vectors rounded to the dtype, by whatever order of summation, are off by less.
+        tolerance = 2 * math.sqrt(self.n) * eps(p)
+        length = norm(xp.astype(p, xp.float64))
+        code = xp.astype(xp.abs(length - 1) > tolerance, xp.int8) * 3
+        code = xp.where(length == 0, xp.full_like(code, 2), code)
+        return xp.where(xp.isfinite(length), code, xp.full_like(code, 1))
+
+    def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
+        """Uniform on the sphere."""
+        shape = (shape,) if isinstance(shape, int) else shape
+        return self.project(np.random.default_rng(seed).standard_normal((*shape, self.n)))
+
+    # --- geometry -------------------------------------------------------------------------------
+
+    def inner(self, p: Any, u: Any, v: Any) -> Any:
+        return dot(u, v) / self.curvature
+
+    def norm(self, p: Any, u: Any) -> Any:
+        return norm(u) * self.radius
+
+    def dist(self, p: Any, q: Any) -> Any:
+        return 2 * self.radius * namespace(p, q).atan2(norm(p - q), norm(p + q))
+
+    def exp(self, p: Any, u: Any) -> Any:
+        t = norm(u)[..., None]
+        return self.project(namespace(p, u).cos(t) * p + sinc(t) * u)
+
+    def log(self, p: Any, q: Any) -> Any:
+        # The part of q orthogonal to p, taken from the chord to q or, beyond a right angle, from
+        # the chord to its antipode: the shorter chord has no leading digits to lose.
+        xp = namespace(p, q)
+        near, far = norm(q - p)[..., None], norm(q + p)[..., None]
+        across = xp.where(near <= far, q - p, q + p)
+        across = self.to_tangent(p, across)
+        sine = norm(across)[..., None]
+        angle = 2 * xp.atan2(near, far)
+        u = across * (angle / where(sine > 0, sine, 1.0))
+        return where(~self._at_antipode(far), u, math.nan)
+
+    def transport(self, p: Any, q: Any, u: Any) -> Any:
+        far = norm(p + q)[..., None]
+        safe = where(~self._at_antipode(far), far, math.nan)
+        return u - 2 * dot(q, u)[..., None] / (safe * safe) * (p + q)
+
+    def midpoint(self, p: Any, q: Any) -> Any:
+        far = norm(p + q)[..., None]
+        return (p + q) / where(~self._at_antipode(far), far, math.nan)
+
+    def _at_antipode(self, far: Any) -> Any:
+        # Closer to the antipode than the rounding of two unit vectors: no direction is left.
+        return far <= 2 * eps(far)
+
+    # --- exact neighbours -----------------------------------------------------------------------
+
+    def features(self, x: Any) -> Any:
+        """1 / |x| in float64: a stored row stands for its direction."""
+        xp = namespace(x)
+        if is_host(x):
+            from ..arrays.fused import row_norms
+
+            return 1 / row_norms(x)
+        x = xp.astype(x, xp.float64)
+        return 1 / xp.sqrt(lane_sum(x * x))
+
+    def canonical(self, x: Any) -> Any:
+        xp = namespace(x)
+        return xp.astype(x, xp.float64) * self.features(x)[..., None]
+
+    def rank(self, p: Any, q: Any) -> Any:
+        """tan^2 of half the angle, which keeps its digits at both ends: |p - q|^2 / |p + q|^2."""
+        near, far = p - q, p + q
+        return _ratio(lane_sum(near * near), lane_sum(far * far))
+
+    def pair_ranks(self, x: Rows, rows: Any, y: Rows, others: Any) -> Any:
+        if not is_host(x.points):
+            return super().pair_ranks(x, rows, y, others)
+        from ..arrays.fused import pair_chords
+
+        return _ratio(*pair_chords(x.points, x.features, rows, y.points, y.features, others))
+
+    def rank_to_dist(self, rank: Any) -> Any:
+        return 2 * self.radius * atan(namespace(rank).sqrt(rank))
+
+    def rank_error(self, rank: Any) -> Any:
+        # Canonical points err by one rounding a coordinate and by a common factor (the reciprocal
+        # of the norm, n / 16 + 4 roundings); lane sums add n / 8 + 3. In all a half-angle tangent
+        # t = sqrt(rank) is off by at most e (1 + t^2).
+        e = self._angle_error * (1 + rank)
+        return e * (2 * namespace(rank).sqrt(rank) + e)
+
+    @property
+    def _angle_error(self) -> float:
+        return (self.n / 8 + 12) * 2.0**-52
+
+    def queries(self, x: Rows, precision: str) -> Queries:
+        # With u = a + da and v = b + db for the rounded operands a and b:
+        # |a.b - u.v| <= |da| |b| + |u| |db|, and the product adds product_error(n) |a| |b|.
+        operand, lost, _ = rounded(x.points, self._origin(x), x.features, precision)
+        product = product_error(self.n) * REACH**2 + self.n * FLUSHED + 8 * self._angle_error
+        return Queries(operand, REACH * lost + product, None)
+
+    def targets(self, y: Rows, frame: Any, precision: str) -> Targets:
+        xp = namespace(y.points)
+        operand, lost, _ = rounded(y.points, self._origin(y), y.features, precision)
+        lost = REACH * lost
+        nobody = xp.zeros((0,), dtype=xp.int64)
+        return Targets(operand, float(xp.max(lost)), lost, nobody)
+
+    def score(self, rank: Any, queries: Queries) -> Any:
+        """The cosine; pairs of equal rank differ in theirs by less than eight angle errors."""
+        finite = namespace(rank).isfinite(rank)
+        r = where(finite, rank, 0.0)
+        return where(finite, (1 - r) / (1 + r) - 8 * self._angle_error, -math.inf)
+
+    def _origin(self, x: Rows) -> Any:
+        xp = namespace(x.features)
+        return xp.zeros_like(xp.astype(x.points[0, ...], xp.float64))
+
+
+def _ratio(near: Any, far: Any) -> Any:
+    """near / far, and infinity at the antipode, where far is 0."""
+    return where(far > 0, near / where(far > 0, far, 1.0), math.inf)

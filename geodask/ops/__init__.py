@@ -1,0 +1,1 @@
+"""One operation a file: it states spec, blocks, kernel and merge; the engine does the rest."""

@@ -1,0 +1,283 @@
+"""k nearest neighbours of every row, exactly."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..engine.operation import Budget, Cost, Layout, Operation
+from ..engine.plan import Plan
+from ..engine.points import Points
+from ..engine.result import Report
+from ..engine.tasks import stream
+from ..errors import MemoryPlanError, SpecError
+from ..events import Stats
+from ..kernels.nearest import TILE, merge, nearest
+from ..store.group import ArraySpec
+
+TASKS = 64
+"""Tasks that a job of moderate size is cut into, so that a few workers finish together."""
+TASK_WORK = (2.0e11, 4.0e16)
+"""Least and most work of a task, in operations: about a second on a core, a minute on a GPU."""
+SELECTION = 96
+"""What selecting a pair costs beside its 2 n operations of the product, counted as dimensions."""
+RATIO = 16
+"""Rows of a panel for each row of a block: long panels tighten thresholds, blocks save reading."""
+SLICE_BYTES = 24 << 20
+"""Bytes of a panel that are read at once, while the ones before are computed."""
+K_MAX = 1000
+
+
+@dataclass(frozen=True)
+class KnnResult:
+    """For every row its k nearest: Dask arrays after `persist`, numpy after `compute`."""
+
+    indices: Any
+    """(n, k) int64 row numbers, nearest first; of equal distances the lower number first."""
+    distances: Any
+    """(n, k) float64 geodesic distances, in the unit of the metric."""
+    certified: Any
+    """(n,) bool: the set is right in real arithmetic, except among ranks closer than rounding."""
+    report: Report
+    plan: Plan
+
+    def audit(self, rows: int = 1000, *, seed: int = 0) -> Any:
+        """Recomputes sampled rows in decimal arithmetic of fifty digits, from the stored values.
+
+        Returns an `Audit`: how many rows were wrong, and the largest error of a distance.
+        """
+        from .audit import audit
+
+        return audit(self, rows, seed)
+
+    def __repr__(self) -> str:
+        n, k = self.indices.shape
+        where = "stored" if hasattr(self.indices, "chunks") else "in memory"
+        return f"<{k} nearest of {n} rows, {where}; certified {self.report.certified:.2%}>"
+
+
+@dataclass(frozen=True)
+class Knn(Operation):
+    """The k rows of the targets nearest to each query; the targets may be the queries."""
+
+    k: int
+    itself: bool
+    """One data set against itself: a row is not its own neighbour."""
+
+    name: ClassVar[str] = "knn"
+    version: ClassVar[int] = 1
+
+    def parameters(self) -> dict[str, Any]:
+        return {"k": self.k, "itself": self.itself}
+
+    def layout(self, inputs: tuple[Points, ...]) -> Layout:
+        x, y = inputs[0], inputs[-1]
+        pair = 2.0 * (x.manifold.n + SELECTION)
+        least, most = TASK_WORK
+        pairs = min(max(pair * len(x) * len(y) / TASKS, least), most) / pair
+        rows = 1 << round(math.log2(max(1.0, math.sqrt(pairs / RATIO))))
+        rows = max(1, min(rows, len(x), (1 << 26) // self.k))
+        # Panels of one size: the last one is not a small remainder.
+        panels = max(1, round(len(y) / max(1.0, pairs / rows)))
+        return Layout(len(x), rows, len(y), max(1, math.ceil(len(y) / panels)))
+
+    def outputs(self, inputs: tuple[Points, ...], layout: Layout) -> list[ArraySpec]:
+        n, rows = layout.rows, layout.rows_per_block
+        return [
+            ArraySpec("indices", (n, self.k), rows, "int64"),
+            ArraySpec("distances", (n, self.k), rows, "float64"),
+            ArraySpec("certified", (n,), rows, "bool"),
+        ]
+
+    def partials(self, inputs: tuple[Points, ...], layout: Layout) -> ArraySpec:
+        # One object a task: row numbers, the bits of the ranks, and whether the row is certified.
+        rows = layout.rows_per_block
+        shape = (layout.blocks * layout.panels * rows, 2 * self.k + 1)
+        return ArraySpec("partials", shape, rows, "int64")
+
+    def partial(
+        self,
+        inputs: tuple[Points, ...],
+        layout: Layout,
+        at: tuple[int, int],
+        budget: Budget,
+        stats: Stats,
+    ) -> np.ndarray:
+        x, y = inputs[0], inputs[-1]
+        (start, stop), (first, last) = layout.block(at[0]), layout.panel(at[1])
+        step = _slice_rows(y)
+        rows = self._rows_at_once(inputs, layout, budget)
+        packed = np.empty((stop - start, 2 * self.k + 1), np.int64)
+        for low in range(start, stop, rows):
+            high = min(low + rows, stop)
+            queries = _kernel_rows(x.read(low, high))
+            own = low if self.itself else None
+            begin = time.perf_counter()
+            running = nearest(x.manifold, queries, self.k, budget.place, budget.surrogate, own)
+            stats.kernel_seconds += time.perf_counter() - begin
+            for number, block in stream(y, first, last, step, stats):
+                begin = time.perf_counter()
+                running.fold(_kernel_rows(block), number)
+                stats.kernel_seconds += time.perf_counter() - begin
+            indices, ranks, certified = running.result()
+            part = packed[low - start : high - start]
+            part[:, : self.k], part[:, self.k : -1] = indices, ranks.view(np.int64)
+            part[:, -1] = certified
+            stats.pairs += running.pairs
+            stats.measured += running.measured
+        return packed
+
+    def finish(
+        self,
+        inputs: tuple[Points, ...],
+        layout: Layout,
+        block: int,
+        parts: list[np.ndarray],
+        stats: Stats,
+    ) -> dict[str, np.ndarray]:
+        start, stop = layout.block(block)
+        packed = np.stack(parts)[:, : stop - start]
+        indices, ranks, certified = merge(
+            packed[..., : self.k],
+            np.ascontiguousarray(packed[..., self.k : -1]).view(np.float64),
+            packed[..., -1] != 0,
+        )
+        distances = inputs[0].manifold.rank_to_dist(ranks)
+        return {"indices": indices, "distances": distances, "certified": certified}
+
+    # --- cost -----------------------------------------------------------------------------------
+
+    def cost(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Cost:
+        x, y = inputs[0], inputs[-1]
+        pairs = float(layout.rows) * layout.others
+        passes = math.ceil(layout.rows_per_block / self._rows_at_once(inputs, layout, budget))
+        row = self.k * 16 + 1
+        return Cost(
+            flops=2 * x.manifold.n * pairs,
+            worst_flops=8 * x.manifold.n * pairs,
+            bytes_read=layout.blocks * passes * len(y) * _row_bytes(y)
+            + layout.panels * len(x) * _row_bytes(x),
+            bytes_written=layout.rows * (row + layout.panels * 8 * (2 * self.k + 1)),
+            task_bytes=self._task_bytes(inputs, layout, self._rows_at_once(inputs, layout, budget)),
+        )
+
+    def _rows_at_once(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> int:
+        """Query rows a task holds at a time: all of its block, or what the memory allows."""
+        rows = max(1, layout.rows_per_block)
+        if budget.task_bytes is None:
+            return rows
+        while rows > 1 and self._task_bytes(inputs, layout, rows) > budget.task_bytes:
+            rows = -(-rows // 2)
+        needed = self._task_bytes(inputs, layout, rows)
+        if needed > budget.task_bytes:
+            raise MemoryPlanError(
+                f"A task of knn needs at least {needed} bytes (slices of "
+                f"{_slice_rows(inputs[-1])} rows, k={self.k})",
+                came=f"{budget.task_bytes} bytes are allowed for one",
+                do="Give the workers more memory or fewer threads, or store the input in smaller "
+                "chunks.",
+            )
+        return rows
+
+    def _task_bytes(self, inputs: tuple[Points, ...], layout: Layout, rows: int) -> int:
+        x, y = inputs[0], inputs[-1]
+        n, k = x.manifold.n, self.k
+        step = min(_slice_rows(y), max(1, layout.others))
+        stored, kernel = x.dtype.itemsize, max(4, x.dtype.itemsize)
+        # Queries as stored, as operands, and their running answer packed and not.
+        queries = rows * (n * (stored + kernel + 4) + 32 * k + 64) + layout.rows_per_block * 16 * k
+        # A slice in use, its operands, one being read and its chunks being decoded.
+        targets = step * (n * (kernel + 4 + 3 * y.dtype.itemsize) + 64)
+        tile_rows = min(TILE[0], rows)
+        buffers = tile_rows * max(64, 4 * k) * 28 + 2 * TILE[0] * TILE[1] * 4
+        return int(queries + targets + buffers)
+
+    def trial(self, inputs: tuple[Points, ...], budget: Budget) -> float:
+        manifold = inputs[0].manifold
+        x = manifold.random(2048, seed=0).astype(np.float32)
+        y = manifold.random(8192, seed=1).astype(np.float32)
+        k = min(self.k, 64)
+        running = nearest(manifold, x, k, budget.place, budget.surrogate)
+        running.fold(y, 0)  # compiles, and tightens the thresholds as a long panel does
+        seconds, number = [], 1
+        while sum(seconds) < 1.0 and number < 20:
+            begin = time.perf_counter()
+            running.fold(y, number * len(y))
+            seconds.append(time.perf_counter() - begin)
+            number += 1
+        return len(x) * len(y) / sorted(seconds)[len(seconds) // 2]
+
+    def result(self, plan: Any, arrays: dict[str, Any], report: Report) -> KnnResult:
+        return KnnResult(**arrays, report=report, plan=plan)
+
+
+def knn(x: Points, y: Points | None = None, *, k: int) -> Plan:
+    """A plan for the k nearest rows of ``y`` to every row of ``x``, by geodesic distance.
+
+    Parameters
+    ----------
+    x : Points
+        The queries, (n, *point_shape).
+    y : Points, optional
+        The rows that are searched, (m, *point_shape), on the same manifold. Without it, the rows of
+        ``x`` themselves, where a row is not its own neighbour (its duplicates are).
+    k : int
+        Neighbours a row, 1 to 1000, and no more than there are rows to choose from.
+
+    Returns
+    -------
+    Plan
+        Whose `KnnResult` holds ``indices``, ``distances`` and ``certified``.
+
+    Raises
+    ------
+    ValueError
+        Where k exceeds the rows there are, or is not positive.
+    SpecError
+        Where x and y lie on different manifolds.
+
+    Notes
+    -----
+    Exact: neighbours are ordered by (rank, row number), where the rank is computed in float64 from
+    the two rows alone. The bytes do not depend on chunks, threads, executors, libraries or devices.
+    """
+    for each in (x,) if y is None else (x, y):
+        if not isinstance(each, Points):
+            raise SpecError(f"knn takes Points, but {type(each)} came. Call gd.points first.")
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise ValueError(f"k must be a positive integer, but k={k!r} came. Pass 1 or more.")
+    if y is not None and x.manifold != y.manifold:
+        raise SpecError(
+            f"Queries and targets must lie on one manifold, but {x.manifold} and {y.manifold} "
+            "came. Convert one of them."
+        )
+    available = len(x) - 1 if y is None else len(y)
+    if len(x) and k > available:
+        raise ValueError(
+            f"k must be at most the number of rows to choose from, {max(available, 0)}, "
+            f"but k={k} came. Pass a smaller k."
+        )
+    if k > K_MAX:
+        raise ValueError(
+            f"k must be at most {K_MAX}, but k={k} came. "
+            "For more neighbours use a radius, or the full distances."
+        )
+    inputs = (x,) if y is None else (x, y)
+    return Plan(Knn(int(k), y is None), inputs)
+
+
+def _kernel_rows(rows: np.ndarray) -> np.ndarray:
+    """Rows in a dtype the kernels compute with; float16 to float32 is exact."""
+    return rows.astype(np.float32) if rows.dtype == np.float16 else rows
+
+
+def _slice_rows(y: Points) -> int:
+    unit = y.source.chunk_rows
+    rows = max(1, SLICE_BYTES // max(1, _row_bytes(y)))
+    return unit * max(1, rows // unit)
+
+
+def _row_bytes(x: Points) -> int:
+    return int(np.prod(x.shape[1:], dtype=np.int64)) * x.dtype.itemsize

@@ -1,0 +1,1 @@
+"""Zarr groups under the name of their content. Takes opaque JSON; knows no geometry."""

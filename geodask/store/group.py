@@ -1,0 +1,286 @@
+"""One result in the store: a Zarr group that is `building` until one last write completes it.
+
+    zarr.json                  attributes: {"geodask": {"body": ..., "digest": ...}}
+    <array>/zarr.json          standard Zarr v3 metadata, raw little-endian chunks
+    <array>/c/<i>/<j>          one object a block, written by one task in one step
+    marks/<writer>-<number>    while building: digests of finished objects, in batches
+    manifest                   once complete: the digest of every object, by its key
+
+What counts as stored is what a mark or the manifest names, with the digest of its bytes: a listing
+cannot tell a torn or swapped object from a good one, and an object that was never marked is written
+again. Tasks are deterministic, so two processes may build one group at once.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import zarr
+
+from ..errors import StoreError
+from .keys import canonical, content_key, digest
+from .objects import Objects, memory_objects
+
+AGAIN = "Run plan.persist(verify=True): it recomputes what is damaged and keeps the rest."
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """An array of a group, chunked along its first axis only."""
+
+    name: str
+    shape: tuple[int, ...]
+    rows_per_chunk: int
+    dtype: str
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        return (max(1, self.rows_per_chunk), *(max(1, side) for side in self.shape[1:]))
+
+    def object_key(self, block: int) -> str:
+        """The key of the object that holds a block of rows."""
+        return "/".join([self.name, "c", str(block), *["0"] * (len(self.shape) - 1)])
+
+    def rows(self, block: int) -> int:
+        """How many rows the block holds; the last may hold fewer."""
+        return min(self.rows_per_chunk, self.shape[0] - block * self.rows_per_chunk)
+
+    @property
+    def blocks(self) -> int:
+        return math.ceil(self.shape[0] / max(1, self.rows_per_chunk))
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """The object's bytes: a whole chunk, little-endian, a short last one padded with zeros."""
+        chunk = np.zeros(self.chunks, np.dtype(self.dtype).newbyteorder("<"))
+        chunk[: len(values)] = values
+        return chunk.reshape(-1).view(np.uint8)
+
+    def decode(self, data: np.ndarray, block: int) -> np.ndarray:
+        """The rows of a block from the object's bytes."""
+        chunk = data.view(np.dtype(self.dtype).newbyteorder("<")).reshape(self.chunks)
+        return chunk[: self.rows(block)].astype(self.dtype, copy=False)
+
+
+@dataclass
+class Group:
+    """A group at a path under some objects. Build it with `create`, find it with `find`."""
+
+    objects: Objects
+    path: str
+    body: dict[str, Any]
+    digests: dict[str, str] = field(default_factory=dict)
+    """Digests of the finished objects, by key relative to the group."""
+    extras: list[dict[str, Any]] = field(default_factory=list)
+    """What the writers noted beside the digests, mark by mark."""
+
+    def __post_init__(self) -> None:
+        self._writer, self._numbers, self._pending = uuid4().hex[:12], count(), {}
+
+    @property
+    def complete(self) -> bool:
+        return self.body["status"] == "complete"
+
+    @property
+    def arrays(self) -> dict[str, ArraySpec]:
+        return {
+            entry["name"]: ArraySpec(**{**entry, "shape": tuple(entry["shape"])})
+            for entry in self.body["arrays"]
+        }
+
+    # --- objects --------------------------------------------------------------------------------
+
+    def write(self, array: ArraySpec, block: int, values: np.ndarray) -> tuple[str, str, int]:
+        """Writes one block; returns the object's key, its digest and its bytes. Not yet marked."""
+        data = array.encode(values)
+        key = array.object_key(block)
+        self.objects.put(self._key(key), data)
+        return key, digest(data), data.nbytes
+
+    def read(self, array: ArraySpec, block: int) -> np.ndarray:
+        """One block, its bytes compared with their digest. Raises StoreError, never fills in."""
+        key = array.object_key(block)
+        expected = self.digests.get(key)
+        data = self.objects.get(self._key(key)) if expected else None
+        if data is None:
+            raise StoreError(f"Object {key} of {self.name} must exist, but is missing. {AGAIN}")
+        if digest(data) != expected:
+            raise StoreError(
+                f"Object {key} of {self.name} must have the digest {expected}, but its bytes "
+                f"differ. {AGAIN}"
+            )
+        return array.decode(data, block)
+
+    def intact(self, key: str) -> bool:
+        """Whether a marked object is there with the bytes it was written with."""
+        data = self.objects.get(self._key(key))
+        return data is not None and digest(data) == self.digests.get(key)
+
+    @property
+    def name(self) -> str:
+        return f"{self.objects.url}/{self.path}".rstrip("/")
+
+    # --- building -------------------------------------------------------------------------------
+
+    def mark(self, digests: dict[str, str], extra: dict[str, Any]) -> None:
+        """Notes finished objects, in one object of their own."""
+        self.digests.update(digests)
+        self.extras.append(extra)
+        name = f"marks/{self._writer}-{next(self._numbers)}"
+        body = {"key": content_key(self.body["spec"]), "digests": digests, "extra": extra}
+        self.objects.put(self._key(name), _sealed(body))
+
+    def refresh(self) -> None:
+        """Reads what other writers have marked or completed meanwhile."""
+        found = find(self.objects, self.path)
+        if found is not None:
+            self.body, self.digests, self.extras = found.body, found.digests, found.extras
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Takes objects for not stored, such as damaged ones."""
+        for key in keys:
+            self.digests.pop(key, None)
+
+    def discard(self, keys: Iterable[str]) -> None:
+        """Deletes objects that are no longer needed."""
+        for key in keys:
+            self.objects.delete(self._key(key))
+
+    def reopen(self) -> None:
+        """Makes a complete group a building one, with what its digests still name marked."""
+        self.body = {**self.body, "status": "building"}
+        kept, self.digests = self.digests, {}
+        self.mark(kept, {})
+        self._write_body()
+
+    def commit(self, arrays: Iterable[str], report: dict[str, Any]) -> None:
+        """Makes the group complete: the manifest first, then the one write that counts."""
+        wanted = [self.arrays[name] for name in arrays]
+        keys = [array.object_key(block) for array in wanted for block in range(array.blocks)]
+        missing = [key for key in keys if key not in self.digests]
+        if missing:
+            raise StoreError(
+                f"{self.name} must hold every block before it is complete, but {len(missing)} are "
+                f"missing, first {missing[0]}. Run the plan again: it computes only those."
+            )
+        self.digests = {key: self.digests[key] for key in keys}
+        sealed = _sealed(self.digests)
+        self.objects.put(self._key("manifest"), sealed)
+        self.body = {
+            **self.body,
+            "status": "complete",
+            "manifest": digest(sealed),
+            "report": report,
+        }
+        self._write_body()
+        self.clean(arrays)
+
+    def clean(self, arrays: Iterable[str]) -> None:
+        """Removes what a complete group no longer needs: marks, and all but the named arrays."""
+        self.objects.delete_under(self._key("marks"))
+        for name in self.arrays:
+            if name not in arrays:
+                self.objects.delete_under(self._key(name))
+
+    def _read_marks(self) -> None:
+        key = content_key(self.body["spec"])
+        for name in self.objects.keys(self._key("marks/")):
+            mark = _unsealed(self.objects.get(name))
+            if mark is not None and mark["key"] == key:
+                self.digests.update(mark["digests"])
+                self.extras.append(mark["extra"])
+
+    def _write_body(self) -> None:
+        sealed = {"body": self.body, "digest": digest(canonical(self.body).encode())}
+        root = {"zarr_format": 3, "node_type": "group", "attributes": {"geodask": sealed}}
+        self.objects.put(self._key("zarr.json"), json.dumps(root, indent=1).encode())
+
+    def _key(self, key: str) -> str:
+        return f"{self.path}/{key}" if self.path else key
+
+
+def create(
+    objects: Objects, path: str, spec: dict[str, Any], arrays: list[ArraySpec], layout: Any
+) -> Group:
+    """A building group at a path, or the one that another process has just made there.
+
+    Nothing is removed: what an earlier run marked for the same spec counts as stored, and a root
+    that was torn is written anew.
+    """
+    entries = [{**asdict(array), "shape": list(array.shape)} for array in arrays]
+    body = {"spec": spec, "arrays": entries, "layout": layout, "status": "building"}
+    group = Group(objects, path, json.loads(canonical(body)))
+    for array in arrays:
+        objects.put(group._key(f"{array.name}/zarr.json"), _array_metadata(array))
+    group._write_body()
+    group._read_marks()
+    return group
+
+
+def find(objects: Objects, path: str) -> Group | None:
+    """The group at a path with its marks or manifest; None where there is none or its root is torn.
+
+    Raises StoreError where a complete group has lost its manifest.
+    """
+    raw = objects.get(f"{path}/zarr.json" if path else "zarr.json")
+    body = _unsealed_body(raw)
+    if body is None:
+        return None
+    group = Group(objects, path, body)
+    if group.complete:
+        manifest = objects.get(group._key("manifest"))
+        if manifest is None or digest(manifest) != body["manifest"]:
+            raise StoreError(f"The manifest of {group.name} is missing or damaged. {AGAIN}")
+        group.digests = json.loads(bytes(manifest))["body"]
+        return group
+    group._read_marks()
+    return group
+
+
+def _array_metadata(array: ArraySpec) -> np.ndarray:
+    """The array's zarr.json as zarr itself writes it, with raw chunks."""
+    scratch = memory_objects()
+    zarr.create_array(
+        scratch.store,
+        name="array",
+        shape=array.shape,
+        chunks=array.chunks,
+        dtype=array.dtype,
+        compressors=None,
+        filters=None,
+    )
+    found = scratch.get("array/zarr.json")
+    assert found is not None
+    return found
+
+
+def _sealed(body: Any) -> bytes:
+    return canonical({"body": body, "digest": digest(canonical(body).encode())}).encode()
+
+
+def _unsealed(data: np.ndarray | None) -> Any:
+    """The body of a sealed object; None where the object is missing or its bytes were changed."""
+    if data is None:
+        return None
+    try:
+        sealed = json.loads(bytes(data))
+        body = sealed["body"]
+        return body if sealed["digest"] == digest(canonical(body).encode()) else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _unsealed_body(data: np.ndarray | None) -> Any:
+    try:
+        attributes = json.loads(bytes(data))["attributes"]["geodask"] if data is not None else None
+    except (ValueError, KeyError, TypeError):
+        return None
+    return (
+        None
+        if attributes is None
+        else _unsealed(np.frombuffer(canonical(attributes).encode(), np.uint8))
+    )

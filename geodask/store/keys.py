@@ -1,0 +1,28 @@
+"""Names made of content: the same JSON, the same bytes, the same name in every process."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+KEY_BYTES = 20
+
+
+def canonical(value: Any) -> str:
+    """JSON in one spelling: sorted keys, no spaces, floats as Python writes them, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def content_key(spec: dict[str, Any]) -> str:
+    """The name of what a spec describes: 40 hexadecimal digits of blake2b."""
+    return hashlib.blake2b(canonical(spec).encode(), digest_size=KEY_BYTES).hexdigest()
+
+
+def digest(data: bytes | memoryview) -> str:
+    """The name of some bytes: 40 hexadecimal digits of blake2b."""
+    return hashlib.blake2b(data, digest_size=KEY_BYTES).hexdigest()
+
+
+def join_digests(digests: Iterable[str]) -> str:
+    """One digest of many, in their order."""
+    return digest("".join(digests).encode())

@@ -1,0 +1,80 @@
+"""The examples run as a user runs them: as scripts, in an empty folder."""
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(autouse=True)
+def needs_the_extra() -> None:
+    for module in ("distributed", "matplotlib", "sklearn"):
+        pytest.importorskip(module, reason="pip install geodask[examples]")
+
+
+def run(folder: Path, script: str, *options: str) -> str:
+    """Run an example in `folder`, with its store in there, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / script, *options],
+        cwd=folder,
+        env=os.environ | {"DASK_GEODASK__STORE": str(folder / "store")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_quickstart_writes_what_it_promises(tmp_path: Path) -> None:
+    printed = run(tmp_path, "quickstart.py", "--rows", "300", "--folder", "out")
+
+    assert (tmp_path / "out" / "docs.zarr").is_dir()
+    picture = tmp_path / "out" / "docs.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "dashboard at http" in printed
+    assert "asked again: a hit" in printed
+
+    table = printed.partition(" radians  name")[2].splitlines()[1:]
+    assert len(table) >= 2
+    assert len(table) % 2 == 0
+    distances = [float(line.split()[0]) for line in table[::2]]
+    assert distances == sorted(distances)
+    assert 0 < distances[0] < distances[-1]
+
+
+def test_the_docstrings_are_those_of_the_standard_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    before = set(sys.modules)
+    import docstrings
+
+    documents = docstrings.standard_library()
+    assert 5_000 < len(documents) < 50_000
+    assert documents["json"] == inspect.getdoc(json)
+    assert documents["json.decoder.JSONDecoder.decode"] == inspect.getdoc(json.JSONDecoder.decode)
+    assert documents["builtins.str.split"].startswith("Return a list of the substrings")
+    assert not any(name.startswith("test.") for name in documents)
+    assert {"antigravity", "this", "idlelib"}.isdisjoint(set(sys.modules) - before)
+
+
+def test_a_file_that_does_not_parse_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import docstrings
+
+    (tmp_path / "good.py").write_text('"A module."\nif 1:\n    def f():\n        "A function."\n')
+    (tmp_path / "bad.py").write_text("print 'Python 2'\n")
+    (tmp_path / "null.py").write_bytes(b"\0")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_good.py").write_text('"""A test."""\n')
+    found = list(docstrings.from_sources(tmp_path))
+    assert found == [("good", "A module."), ("good.f", "A function.")]
