@@ -1,7 +1,9 @@
 """What happens while a plan runs, told to whoever watches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from time import perf_counter
 
 
 @dataclass
@@ -39,6 +41,16 @@ class Stats:
             mine, theirs = getattr(self, part.name), getattr(other, part.name)
             joined = max(mine, theirs) if part.name == "peak_bytes" else mine + theirs
             setattr(self, part.name, joined)
+
+
+    @contextmanager
+    def timing_kernel(self) -> Iterator[None]:
+        """Counts the seconds inside as the kernel's."""
+        begin = perf_counter()
+        try:
+            yield
+        finally:
+            self.kernel_seconds += perf_counter() - begin
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,16 @@ class Cost:
     """Memory of one task beyond the process itself."""
 
 
+@dataclass
+class Work:
+    """What one task works with, and what it notes."""
+
+    inputs: tuple[Points, ...]
+    layout: Layout
+    budget: Budget
+    stats: Stats
+
+
 class Operation(ABC):
     """A frozen value: parameters and the functions of blocks. Its methods never see a cluster."""
 
@@ -108,26 +118,12 @@ class Operation(ABC):
         first, last = layout.panel(panel)
         return float(stop - start) * (last - first)
 
-    def partial(
-        self,
-        inputs: tuple[Points, ...],
-        layout: Layout,
-        at: tuple[int, int],
-        budget: Budget,
-        stats: Stats,
-    ) -> np.ndarray:
+    def partial(self, work: Work, block: int, panel: int) -> np.ndarray:
         """The partial result of (block, panel)."""
         raise TypeError(f"{self.name} has no panels")
 
     @abstractmethod
-    def finish(
-        self,
-        inputs: tuple[Points, ...],
-        layout: Layout,
-        block: int,
-        parts: list[np.ndarray],
-        stats: Stats,
-    ) -> dict[str, np.ndarray]:
+    def finish(self, work: Work, block: int, parts: list[np.ndarray]) -> dict[str, np.ndarray]:
         """The result's rows of a block, from its partial results where there are any."""
 
     @abstractmethod

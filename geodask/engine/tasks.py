@@ -12,7 +12,7 @@ import psutil
 from ..arrays.threads import keep_to_one_thread
 from ..events import Stats
 from ..store.group import Group
-from .operation import Budget, Layout, Operation
+from .operation import Budget, Layout, Operation, Work
 from .points import Points
 
 
@@ -62,11 +62,13 @@ def run_task(job: Job, task: Task, group: Group) -> Done:
     return Done(digests, stats)
 
 
-def _compute(job: Job, task: Task, group: Group, stats: Stats) -> Iterator[tuple[str, np.ndarray]]:
-    operation, inputs, layout = job.operation, job.inputs, job.layout
+def _compute(
+    job: Job, task: Task, group: Group, stats: Stats
+) -> Iterator[tuple[str, np.ndarray]]:
+    operation, layout = job.operation, job.layout
+    work = Work(job.inputs, layout, job.budget, stats)
     if task.panel is not None:
-        at = (task.block, task.panel)
-        yield "partials", operation.partial(inputs, layout, at, job.budget, stats)
+        yield "partials", operation.partial(work, task.block, task.panel)
         return
     parts = []
     if layout.panels:
@@ -75,7 +77,7 @@ def _compute(job: Job, task: Task, group: Group, stats: Stats) -> Iterator[tuple
         parts = [group.read(array, first + p) for p in range(layout.panels)]
     start, stop = layout.block(task.block)
     stats.rows = stop - start
-    yield from operation.finish(inputs, layout, task.block, parts, stats).items()
+    yield from operation.finish(work, task.block, parts).items()
 
 
 def stream(

@@ -24,6 +24,7 @@ kind, and never squeeze a batch of one.
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -201,6 +202,10 @@ class Manifold(ABC):
     @abstractmethod
     def rank_error(self, rank: Any) -> Any:
         """E: how far a computed rank may be from the rank in real arithmetic."""
+
+    @abstractmethod
+    def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
+        """The rank of two stored vectors in real arithmetic, to the digits of the decimal context."""
 
     def features(self, x: Any) -> Any:
         """What `pair_ranks` needs again and again of each stored row."""

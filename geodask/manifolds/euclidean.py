@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple, final
 
 import numpy as np
@@ -110,6 +111,9 @@ class Euclidean(Manifold):
         # One rounding a difference, one a square, n / 8 + 3 in the lane sum; and squares that
         # leave the range of float64 downwards.
         return (self.n / 8 + 8) * 2.0**-52 * rank + self.n * 2.0**-1074
+
+    def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
+        return sum(((a - b) * (a - b) for a, b in zip(p, q, strict=True)), Decimal(0))
 
     def queries(self, x: Rows, precision: str) -> Queries:
         # In the frame, u = scale (x - centre) and v = scale (y - centre), the score is

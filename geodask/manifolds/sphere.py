@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -157,6 +158,14 @@ class Sphere(Manifold):
         # t = sqrt(rank) is off by at most e (1 + t^2).
         e = self._angle_error * (1 + rank)
         return e * (2 * namespace(rank).sqrt(rank) + e)
+
+    def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
+        pp, qq = (sum((a * a for a in each), Decimal(0)) for each in (p, q))
+        lengths = (pp * qq).sqrt()
+        product = sum((a * b for a, b in zip(p, q, strict=True)), Decimal(0))
+        if lengths + product == 0:
+            return Decimal("Infinity")
+        return (lengths - product) / (lengths + product)
 
     @property
     def _angle_error(self) -> float:

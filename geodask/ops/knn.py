@@ -7,13 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..engine.operation import Budget, Cost, Layout, Operation
+from ..engine.operation import Budget, Cost, Layout, Operation, Work
 from ..engine.plan import Plan
 from ..engine.points import Points
 from ..engine.result import Report
 from ..engine.tasks import stream
 from ..errors import MemoryPlanError, SpecError
-from ..events import Stats
 from ..kernels.nearest import TILE, merge, nearest
 from ..store.group import ArraySpec
 
@@ -97,54 +96,45 @@ class Knn(Operation):
         shape = (layout.blocks * layout.panels * rows, 2 * self.k + 1)
         return ArraySpec("partials", shape, rows, "int64")
 
-    def partial(
-        self,
-        inputs: tuple[Points, ...],
-        layout: Layout,
-        at: tuple[int, int],
-        budget: Budget,
-        stats: Stats,
-    ) -> np.ndarray:
-        x, y = inputs[0], inputs[-1]
-        (start, stop), (first, last) = layout.block(at[0]), layout.panel(at[1])
-        step = _slice_rows(y)
+    def partial(self, work: Work, block: int, panel: int) -> np.ndarray:
+        inputs, layout, budget = work.inputs, work.layout, work.budget
+        start, stop = layout.block(block)
         rows = self._rows_at_once(inputs, layout, budget)
         packed = np.empty((stop - start, 2 * self.k + 1), np.int64)
         for low in range(start, stop, rows):
             high = min(low + rows, stop)
-            queries = _kernel_rows(x.read(low, high))
-            own = low if self.itself else None
-            begin = time.perf_counter()
-            running = nearest(x.manifold, queries, self.k, budget.place, budget.surrogate, own)
-            stats.kernel_seconds += time.perf_counter() - begin
-            for number, block in stream(y, first, last, step, stats):
-                begin = time.perf_counter()
-                running.fold(_kernel_rows(block), number)
-                stats.kernel_seconds += time.perf_counter() - begin
-            indices, ranks, certified = running.result()
-            part = packed[low - start : high - start]
-            part[:, : self.k], part[:, self.k : -1] = indices, ranks.view(np.int64)
-            part[:, -1] = certified
-            stats.pairs += running.pairs
-            stats.measured += running.measured
+            queries = inputs[0].read(low, high)
+            self._search(work, queries, low, panel, packed[low - start : high - start])
         return packed
 
-    def finish(
-        self,
-        inputs: tuple[Points, ...],
-        layout: Layout,
-        block: int,
-        parts: list[np.ndarray],
-        stats: Stats,
-    ) -> dict[str, np.ndarray]:
-        start, stop = layout.block(block)
+    def _search(
+        self, work: Work, queries: np.ndarray, first: int, panel: int, packed: np.ndarray
+    ) -> None:
+        """The nearest of a panel to some queries, numbered from ``first``, packed."""
+        y, budget, stats = work.inputs[-1], work.budget, work.stats
+        with stats.timing_kernel():
+            own = first if self.itself else None
+            running = nearest(
+                y.manifold, _kernel_rows(queries), self.k, budget.place, budget.surrogate, own
+            )
+        for number, block in stream(y, *work.layout.panel(panel), _slice_rows(y), stats):
+            with stats.timing_kernel():
+                running.fold(_kernel_rows(block), number)
+        indices, ranks, certified = running.result()
+        packed[:, : self.k], packed[:, self.k : -1] = indices, ranks.view(np.int64)
+        packed[:, -1] = certified
+        stats.pairs += running.pairs
+        stats.measured += running.measured
+
+    def finish(self, work: Work, block: int, parts: list[np.ndarray]) -> dict[str, np.ndarray]:
+        start, stop = work.layout.block(block)
         packed = np.stack(parts)[:, : stop - start]
         indices, ranks, certified = merge(
             packed[..., : self.k],
             np.ascontiguousarray(packed[..., self.k : -1]).view(np.float64),
             packed[..., -1] != 0,
         )
-        distances = inputs[0].manifold.rank_to_dist(ranks)
+        distances = work.inputs[0].manifold.rank_to_dist(ranks)
         return {"indices": indices, "distances": distances, "certified": certified}
 
     # --- cost -----------------------------------------------------------------------------------

@@ -1,0 +1,113 @@
+"""An independent check of sampled rows of a kNN, in decimal arithmetic of fifty digits.
+
+Nothing of the kernels is used. Float64 products of the canonical points choose, with a margin far
+above their rounding, which rows might be among the nearest; those are measured in decimals from
+their stored values.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from typing import Any
+
+import numpy as np
+
+from ..arrays.namespace import dot
+from ..engine.points import Points
+
+DIGITS = 50
+STEP = 8192
+"""Targets compared at once."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the check found."""
+
+    rows: int
+    """Rows that were recomputed."""
+    wrong: int
+    """Rows whose neighbours or their order are wrong beyond the stated error of a rank."""
+    undecided: int
+    """Rows that depend on ranks closer than that error, where either answer is right."""
+    distance_error: float
+    """Largest error of a distance, in the unit of the metric."""
+
+
+def audit(result: Any, rows: int, seed: int) -> Audit:
+    """Recomputes sampled rows of a `KnnResult` from the stored values of its points.
+
+    Raises StoreError where the stored result is damaged.
+    """
+    x, y = result.plan.inputs[0], result.plan.inputs[-1]
+    sample = np.sort(np.random.default_rng(seed).choice(len(x), min(rows, len(x)), replace=False))
+    indices, distances = (np.asarray(part[sample]) for part in (result.indices, result.distances))
+    queries = x[sample]
+    own = sample if result.plan.operation.itself else np.full(len(sample), -1)
+    wrong = undecided = 0
+    worst = 0.0
+    for i, found in enumerate(_candidates(queries, y, own, indices)):
+        ranks = _exact_ranks(x, queries.read(i, i + 1)[0], y, found)
+        verdict, error = _compare(x, indices[i], distances[i], dict(zip(found, ranks, strict=True)))
+        wrong += verdict == "wrong"
+        undecided += verdict == "undecided"
+        worst = max(worst, error)
+    return Audit(len(sample), wrong, undecided, worst)
+
+
+def _candidates(
+    queries: Points, y: Points, own: np.ndarray, indices: np.ndarray
+) -> list[np.ndarray]:
+    """For each query the rows that may be among its nearest, and those that were returned."""
+    p = queries.manifold.canonical(queries.read(0, len(queries)))
+    centre = p.mean(axis=0) if len(p) else 0.0
+    k = indices.shape[1]
+    best = np.full((len(p), k), np.inf)
+    for _, squares, margins in _squares(p - centre, centre, y, own):
+        best = np.partition(np.concatenate([best, squares + margins], axis=1), k - 1)[:, :k]
+    limits = best.max(axis=1, initial=0.0)
+    found = [[row] for row in indices]
+    for first, squares, margins in _squares(p - centre, centre, y, own):
+        for i, j in zip(*np.nonzero(squares - margins <= limits[:, None]), strict=True):
+            found[i].append(np.array([first + j]))
+    return [np.unique(np.concatenate(each)) for each in found]
+
+
+def _squares(p: np.ndarray, centre: Any, y: Points, own: np.ndarray) -> Any:
+    """Squared chords to slices of the targets with a bound on their error; a row's own: infinity."""
+    for first in range(0, len(y), STEP):
+        q = y.manifold.canonical(y.read(first, min(first + STEP, len(y)))) - centre
+        sizes = dot(p, p)[:, None] + dot(q, q)[None, :]
+        squares = sizes - 2 * (p @ q.T)
+        itself = own[:, None] == first + np.arange(len(q))[None, :]
+        yield first, np.where(itself, np.inf, squares), (p.shape[1] + 16) * 2.0**-51 * sizes
+
+
+def _exact_ranks(x: Points, row: np.ndarray, y: Points, others: np.ndarray) -> list[Decimal]:
+    with localcontext() as context:
+        context.prec = DIGITS
+        p = _decimals(row)
+        values = y[others].read(0, len(others))
+        return [x.manifold.exact_rank(p, _decimals(value)) for value in values]
+
+
+def _decimals(row: np.ndarray) -> list[Decimal]:
+    return [Decimal(float(value)) for value in row]
+
+
+def _compare(
+    x: Points, returned: np.ndarray, distances: np.ndarray, ranks: dict[int, Decimal]
+) -> tuple[str, float]:
+    """Whether the returned rows are the nearest, in order; and the largest error of a distance."""
+    manifold = x.manifold
+    truth = sorted(ranks, key=lambda row: (ranks[row], row))[: len(returned)]
+    exact = np.array([float(ranks[row]) for row in returned])
+    error = np.abs(manifold.rank_to_dist(exact) - distances).max(initial=0.0)
+    if truth == list(returned):
+        return "right", float(error)
+    expected = np.array([float(ranks[row]) for row in truth])
+    allowed = manifold.rank_error(exact) + manifold.rank_error(expected)
+    with localcontext() as context:
+        context.prec = DIGITS
+        gaps = [ranks[a] - ranks[b] for a, b in zip(returned, truth, strict=True)]
+    within = all(abs(gap) <= Decimal(float(e)) for gap, e in zip(gaps, allowed, strict=True))
+    return ("undecided" if within else "wrong"), float(error)

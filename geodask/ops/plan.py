@@ -1,0 +1,30 @@
+"""A pointwise operation as a plan."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ..engine.plan import Plan
+from ..errors import SpecError
+from .pointwise import VERBS, Pointwise, checked_policy, operands
+
+
+def plan(function: Callable[..., Any], *arguments: Any, on_undefined: str = "nan") -> Plan:
+    """A pointwise operation, such as ``gd.plan(gd.log_map, x, mu)``, with cost, progress and store.
+
+    Takes the function and its arguments. The result has ``values``, ``points`` where they are
+    points, and a report whose ``health`` counts the undefined rows. Raises SpecError for any other
+    function.
+    """
+    if function not in VERBS:
+        names = ", ".join(sorted(each.__name__ for each in VERBS))
+        raise SpecError(
+            f"gd.plan takes one of {names}, but {function!r} came. "
+            "Operations on whole data sets, such as gd.knn, are plans already."
+        )
+    verb = VERBS[function]
+    if len(arguments) != len(verb.takes):
+        raise TypeError(
+            f"{function.__name__} takes {len(verb.takes)} arguments, but {len(arguments)} came."
+        )
+    operation = Pointwise(verb, checked_policy(on_undefined))
+    return Plan(operation, operands(verb, *arguments))
