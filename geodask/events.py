@@ -42,7 +42,6 @@ class Stats:
             joined = max(mine, theirs) if part.name == "peak_bytes" else mine + theirs
             setattr(self, part.name, joined)
 
-
     @contextmanager
     def timing_kernel(self) -> Iterator[None]:
         """Counts the seconds inside as the kernel's."""

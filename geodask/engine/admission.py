@@ -22,7 +22,7 @@ from ..store.group import ArraySpec, Group, create, find
 from ..store.keys import canonical, content_key, digest, join_digests
 from ..store.objects import Objects
 from .executors import Executor
-from .points import Points, complain
+from .points import Points, complain, storage_rows
 from .sources import Lazy, Zarr
 
 DIGEST_BYTES = 32 << 20
@@ -130,7 +130,7 @@ def _must_store(x: Points, engine: Executor) -> bool:
 def _store(x: Points, settings: Settings, objects: Objects, content: dict[str, Any]) -> Admitted:
     """Digests, checks and writes in one pass; the copy is named by what it turned out to hold."""
     rows = _digest_rows(x)
-    array = ArraySpec("points", x.shape, rows, x.dtype.name)
+    array = ArraySpec("points", x.shape, storage_rows(x), x.dtype.name)
     stage = f"points-stage-{uuid4().hex}"
     group = create(objects, stage, {"operation": "points", **content}, [array], None)
     digests = []
@@ -140,8 +140,10 @@ def _store(x: Points, settings: Settings, objects: Objects, content: dict[str, A
             values = x.read(start, min(start + rows, len(x)))
             complain(x, values, start, settings.validate)
             digests.append(_digest(values))
-            key, found, _ = group.write(array, block, values)
-            group.digests[key] = found
+            for low in range(0, len(values), array.rows_per_chunk):
+                part = values[low : low + array.rows_per_chunk]
+                key, found, _ = group.write(array, (start + low) // array.rows_per_chunk, part)
+                group.digests[key] = found
         content["digest"] = join_digests(digests)
         path = f"points-{content_key(content)}"
         if not _holds(objects, path, array):
@@ -150,7 +152,7 @@ def _store(x: Points, settings: Settings, objects: Objects, content: dict[str, A
             (Path(objects.url) / stage).rename(Path(objects.url) / path)
     finally:
         objects.delete_under(stage)
-    source = Zarr(x.shape, x.dtype, objects.url, f"{path}/points", rows)
+    source = Zarr(x.shape, x.dtype, objects.url, f"{path}/points", array.rows_per_chunk)
     stored = replace(x, source=source, projected=False)
     return Admitted(stored, content, source.fingerprint())
 

@@ -99,7 +99,7 @@ class Run:
             self._emptied += [self._partial_key(task.block, p) for p in panels]
         else:
             self._waiting[task.block] -= 1
-            if self._waiting[task.block] == 0:
+            if self._waiting[task.block] == 0 and not self.group.complete:
                 self._todo.appendleft(Task(task.block, None))
         if time.monotonic() - self._marked_at > MARK_SECONDS:
             self._mark()
@@ -116,6 +116,8 @@ class Run:
             return False
         self._mark()
         self.group.refresh()
+        if self.group.complete:
+            self._todo.clear()
         if self._is_finished(block):
             return True
         keys = [self._partial_key(block, p) for p in range(self.job.layout.panels)]

@@ -2,12 +2,13 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays.device import Place
+from ..arrays.device import HOST, Place, to_host
 from ..events import Stats
 from ..store.group import ArraySpec
 from .points import Points
@@ -51,6 +52,18 @@ class Budget:
     surrogate: str
     task_bytes: int | None
     """Memory for one task beyond the process itself; None where nothing limits it."""
+
+    def evaluate(self, function: Callable[..., Any], *blocks: np.ndarray) -> np.ndarray:
+        """A function of arrays, there where the budget says, of host blocks and back to the host.
+
+        On the host that is numpy, whose sums do not depend on the library the kernels use.
+        """
+        where = HOST if self.place.on_host else self.place
+        return to_host(function(*map(where.put, blocks)))
+
+
+HERE = Budget(HOST, "float32", None)
+"""For what is computed lazily, block by block, by whoever asks."""
 
 
 @dataclass(frozen=True)

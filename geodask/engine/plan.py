@@ -10,7 +10,7 @@ from typing import Any
 from ..arrays.device import place
 from ..arrays.product import precision_for
 from ..config import Settings, settings
-from ..errors import StoreError
+from ..errors import MemoryPlanError, StoreError
 from ..events import PlanEnded, PlanStarted, Stats, Watcher
 from ..store.group import Group, create, find
 from ..store.keys import canonical, content_key
@@ -159,7 +159,7 @@ class _Execution:
         try:
             found = find(self.objects, self.path)
         except StoreError:
-            # A complete group without its manifest: built again over what lies there.
+            # A complete group without its digests: built again over what lies there.
             return None
         if found is None:
             if self._named and self.objects.keys(""):
@@ -247,10 +247,24 @@ class _Execution:
                 stored["blocks_stored"] = stored["blocks_computed"] + stored["blocks_stored"]
                 return group, Report(**{**stored, "blocks_computed": 0})
         job = self.budgeted(self.job(group))
-        job.operation.cost(job.inputs, job.layout, job.budget)
+        cost = job.operation.cost(job.inputs, job.layout, job.budget)
+        if not self.scratch:
+            self._check_space(cost.bytes_written)
         if group is None:
             group = self._create(job.layout)
         return self._run(job, group, begin)
+
+    def _check_space(self, needed: int) -> None:
+        """Raises MemoryPlanError where the result is more than the store may hold."""
+        room = self.current.store_max_bytes
+        if room is None:
+            room = self.objects.free_bytes() // 2
+        if needed > room:
+            raise MemoryPlanError(
+                f"{self.name} writes {needed} bytes to {self.objects.url}",
+                came=f"{room} may be taken there",
+                do="Free space, set geodask.store-max-bytes higher, or set another geodask.store.",
+            )
 
     def _run(self, job: Job, group: Group, begin: float) -> tuple[Group, Report]:
         todo = self.missing(group, job.layout)

@@ -14,6 +14,7 @@ from .sources import Joined, Lazy, Memory, Selected, Source, Zarr, source_of
 
 FLOATS = ("float16", "float32", "float64")
 BLOCK_BYTES = 32 << 20
+STORED_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,16 +151,17 @@ class Points:
         partial = path.with_name(path.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         group = zarr.create_group(str(partial))
-        rows = block_rows(self)
+        stored = storage_rows(self)
         array = group.create_array(
             "points",
             shape=self.shape,
             dtype=self.dtype,
-            chunks=(rows, *self.shape[1:]),
+            chunks=(stored, *self.shape[1:]),
             compressors=None,
             attributes={"geodask": {"manifold": self.manifold.to_spec()}},
             config={"write_empty_chunks": True},
         )
+        rows = stored * max(1, BLOCK_BYTES // STORED_BYTES)
         for start in range(0, len(self), rows):
             array[start : start + rows] = self.read(start, min(start + rows, len(self)))
         if self.ids is not None:
@@ -219,7 +221,7 @@ def points(
     return result
 
 
-def open(path: str | Path) -> Points:  # noqa: A001 (as in zarr.open)
+def open(path: str | Path) -> Points:
     """The Points that `Points.save` wrote, their manifold and ids with them.
 
     Raises FileNotFoundError, or SpecError where the array's attributes name no manifold.
@@ -283,6 +285,12 @@ def block_rows(x: Points) -> int:
     rows = max(1, min(len(x), BLOCK_BYTES // max(1, _row_bytes(x))))
     unit = x.source.chunk_rows
     return max(unit, rows - rows % unit) if unit <= len(x) else max(1, len(x))
+
+
+def storage_rows(x: Points) -> int:
+    """Rows of a stored chunk: a power of two whose rows fit in 8 MiB, and no more than there are."""
+    rows = 1 << max(0, (STORED_BYTES // max(1, _row_bytes(x))).bit_length() - 1)
+    return max(1, min(rows, len(x)))
 
 
 def _row_bytes(x: Points) -> int:

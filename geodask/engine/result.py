@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import StoreError
 from ..events import Stats
 from ..store.group import ArraySpec, Group, find
+from ..store.keys import canonical
 from ..store.objects import open_objects
 
 
@@ -97,7 +98,7 @@ def stored_array(group: Group, array: ArraySpec) -> Any:
     if group.objects.url == "memory:":
         reader, at = _read_here, (group,)
     else:
-        reader, at = _read_there, (group.objects.url, group.path, group.body["manifest"])
+        reader, at = _read_there, (group.objects.url, group.path, canonical(group.body["manifest"]))
     return da.map_blocks(
         reader,
         *at,
@@ -130,7 +131,7 @@ def _read_there(
 @lru_cache(maxsize=16)
 def _found(url: str, path: str, manifest: str) -> Group:
     group = find(open_objects(url), path)
-    if group is None or group.body.get("manifest") != manifest:
+    if group is None or canonical(group.body.get("manifest")) != manifest:
         raise StoreError(
             f"The result at {url}/{path} must be the one that was opened",
             came="it is gone or was replaced",

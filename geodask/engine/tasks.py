@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import psutil
@@ -62,9 +61,7 @@ def run_task(job: Job, task: Task, group: Group) -> Done:
     return Done(digests, stats)
 
 
-def _compute(
-    job: Job, task: Task, group: Group, stats: Stats
-) -> Iterator[tuple[str, np.ndarray]]:
+def _compute(job: Job, task: Task, group: Group, stats: Stats) -> Iterator[tuple[str, np.ndarray]]:
     operation, layout = job.operation, job.layout
     work = Work(job.inputs, layout, job.budget, stats)
     if task.panel is not None:

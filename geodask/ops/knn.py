@@ -3,7 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -57,6 +57,15 @@ class KnnResult:
         return f"<{k} nearest of {n} rows, {where}; certified {self.report.certified:.2%}>"
 
 
+class Tiling(NamedTuple):
+    """How much of a task is held at a time; it changes nothing in the result."""
+
+    rows: int
+    """Query rows."""
+    step: int
+    """Rows of a slice of the panel."""
+
+
 @dataclass(frozen=True)
 class Knn(Operation):
     """The k rows of the targets nearest to each query; the targets may be the queries."""
@@ -99,25 +108,25 @@ class Knn(Operation):
     def partial(self, work: Work, block: int, panel: int) -> np.ndarray:
         inputs, layout, budget = work.inputs, work.layout, work.budget
         start, stop = layout.block(block)
-        rows = self._rows_at_once(inputs, layout, budget)
+        tiling = self._tiling(inputs, layout, budget)
         packed = np.empty((stop - start, 2 * self.k + 1), np.int64)
-        for low in range(start, stop, rows):
-            high = min(low + rows, stop)
-            queries = inputs[0].read(low, high)
-            self._search(work, queries, low, panel, packed[low - start : high - start])
+        for low in range(start, stop, tiling.rows):
+            queries = inputs[0].read(low, min(low + tiling.rows, stop))
+            part = packed[low - start :][: len(queries)]
+            self._search(work, queries, low, (*layout.panel(panel), tiling.step), part)
         return packed
 
     def _search(
-        self, work: Work, queries: np.ndarray, first: int, panel: int, packed: np.ndarray
+        self, work: Work, queries: np.ndarray, first: int, panel: tuple[int, ...], packed: Any
     ) -> None:
-        """The nearest of a panel to some queries, numbered from ``first``, packed."""
+        """The nearest of a panel (start, stop, step) to queries numbered from ``first``, packed."""
         y, budget, stats = work.inputs[-1], work.budget, work.stats
         with stats.timing_kernel():
             own = first if self.itself else None
             running = nearest(
                 y.manifold, _kernel_rows(queries), self.k, budget.place, budget.surrogate, own
             )
-        for number, block in stream(y, *work.layout.panel(panel), _slice_rows(y), stats):
+        for number, block in stream(y, *panel, stats):
             with stats.timing_kernel():
                 running.fold(_kernel_rows(block), number)
         indices, ranks, certified = running.result()
@@ -141,47 +150,51 @@ class Knn(Operation):
 
     def cost(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Cost:
         x, y = inputs[0], inputs[-1]
+        tiling = self._tiling(inputs, layout, budget)
         pairs = float(layout.rows) * layout.others
-        passes = math.ceil(layout.rows_per_block / self._rows_at_once(inputs, layout, budget))
-        row = self.k * 16 + 1
+        passes = math.ceil(layout.rows_per_block / tiling.rows)
+        padded = layout.blocks * layout.rows_per_block
         return Cost(
             flops=2 * x.manifold.n * pairs,
             worst_flops=8 * x.manifold.n * pairs,
             bytes_read=layout.blocks * passes * len(y) * _row_bytes(y)
             + layout.panels * len(x) * _row_bytes(x),
-            bytes_written=layout.rows * (row + layout.panels * 8 * (2 * self.k + 1)),
-            task_bytes=self._task_bytes(inputs, layout, self._rows_at_once(inputs, layout, budget)),
+            bytes_written=padded * (16 * self.k + 1 + layout.panels * 8 * (2 * self.k + 1)),
+            task_bytes=self._task_bytes(inputs, layout, tiling),
         )
 
-    def _rows_at_once(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> int:
-        """Query rows a task holds at a time: all of its block, or what the memory allows."""
-        rows = max(1, layout.rows_per_block)
+    def _tiling(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Tiling:
+        """All of a block against long slices, or what the memory allows."""
+        tiling = Tiling(max(1, layout.rows_per_block), _slice_rows(inputs[-1], layout))
+        unit = min(inputs[-1].source.chunk_rows, tiling.step)
         if budget.task_bytes is None:
-            return rows
-        while rows > 1 and self._task_bytes(inputs, layout, rows) > budget.task_bytes:
-            rows = -(-rows // 2)
-        needed = self._task_bytes(inputs, layout, rows)
-        if needed > budget.task_bytes:
-            raise MemoryPlanError(
-                f"A task of knn needs at least {needed} bytes (slices of "
-                f"{_slice_rows(inputs[-1])} rows, k={self.k})",
-                came=f"{budget.task_bytes} bytes are allowed for one",
-                do="Give the workers more memory or fewer threads, or store the input in smaller "
-                "chunks.",
-            )
-        return rows
+            return tiling
+        while (needed := self._task_bytes(inputs, layout, tiling)) > budget.task_bytes:
+            fewer = Tiling(-(-tiling.rows // 2), tiling.step)
+            shorter = Tiling(tiling.rows, max(1, tiling.step // (2 * unit)) * unit)
+            if fewer == shorter:
+                raise MemoryPlanError(
+                    f"A task of knn needs at least {needed} bytes (slices of {unit} rows, "
+                    f"k={self.k})",
+                    came=f"{budget.task_bytes} bytes are allowed for one",
+                    do="Give the workers more memory or fewer threads, or store the input in "
+                    "smaller chunks.",
+                )
+            # The cut that saves more.
+            tiling = min(fewer, shorter, key=lambda cut: self._task_bytes(inputs, layout, cut))
+        return tiling
 
-    def _task_bytes(self, inputs: tuple[Points, ...], layout: Layout, rows: int) -> int:
+    def _task_bytes(self, inputs: tuple[Points, ...], layout: Layout, tiling: Tiling) -> int:
         x, y = inputs[0], inputs[-1]
-        n, k = x.manifold.n, self.k
-        step = min(_slice_rows(y), max(1, layout.others))
+        n, k, rows, step = x.manifold.n, self.k, tiling.rows, tiling.step
         stored, kernel = x.dtype.itemsize, max(4, x.dtype.itemsize)
         # Queries as stored, as operands, and their running answer packed and not.
         queries = rows * (n * (stored + kernel + 4) + 32 * k + 64) + layout.rows_per_block * 16 * k
         # A slice in use, its operands, one being read and its chunks being decoded.
         targets = step * (n * (kernel + 4 + 3 * y.dtype.itemsize) + 64)
-        tile_rows = min(TILE[0], rows)
-        buffers = tile_rows * max(64, 4 * k) * 28 + 2 * TILE[0] * TILE[1] * 4
+        # The product's tile twice, the candidates of its rows, and those that are measured.
+        tile = min(TILE[0], rows)
+        buffers = tile * (2 * 4 * min(TILE[1], step) + 28 * max(64, 4 * k))
         return int(queries + targets + buffers)
 
     def trial(self, inputs: tuple[Points, ...], budget: Budget) -> float:
@@ -263,9 +276,10 @@ def _kernel_rows(rows: np.ndarray) -> np.ndarray:
     return rows.astype(np.float32) if rows.dtype == np.float16 else rows
 
 
-def _slice_rows(y: Points) -> int:
+def _slice_rows(y: Points, layout: Layout) -> int:
+    """Rows read at once: some 24 MiB, in whole chunks of the storage."""
     unit = y.source.chunk_rows
-    rows = max(1, SLICE_BYTES // max(1, _row_bytes(y)))
+    rows = min(layout.others_per_panel, max(1, SLICE_BYTES // max(1, _row_bytes(y))))
     return unit * max(1, rows // unit)
 
 

@@ -7,15 +7,15 @@ points and tangent vectors in the dtype of what went in.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays.device import HOST, Place, to_host
-from ..engine.operation import Budget, Cost, Layout, Operation, Work
-from ..engine.points import Points, block_rows
+from ..engine.operation import HERE, Budget, Cost, Layout, Operation, Work
+from ..engine.points import Points, block_rows, points
 from ..engine.result import Report
-from ..engine.sources import Lazy, source_of
+from ..engine.sources import Lazy, Memory, source_of
 from ..errors import CutLocusError, MemoryPlanError, PointShapeError, SpecError
 from ..manifolds.base import Manifold
 from ..manifolds.euclidean import Euclidean
@@ -34,7 +34,7 @@ class Verb:
     gives: str
     """"point", "tangent" or "scalar"."""
 
-    def apply(self, manifold: Manifold, blocks: list[Any]) -> Any:
+    def apply(self, manifold: Manifold, *blocks: Any) -> Any:
         """The formula on blocks of rows, points among them canonical: float64."""
         prepared = [
             manifold.canonical(block) if kind == "point" else block
@@ -174,8 +174,7 @@ class Pointwise(Operation):
         needed = 8 * layout.rows_per_block * row * 4
         if budget.task_bytes is not None and needed > budget.task_bytes:
             raise MemoryPlanError(
-                f"A task of {self.verb.method} needs {needed} bytes "
-                f"({layout.rows_per_block} rows)",
+                f"A task of {self.verb.method} needs {needed} bytes ({layout.rows_per_block} rows)",
                 came=f"{budget.task_bytes} bytes are allowed for one",
                 do="Give the workers more memory or fewer threads.",
             )
@@ -192,21 +191,22 @@ class Pointwise(Operation):
         ]
         work.stats.bytes_read += sum(rows.nbytes for rows in blocks)
         with work.stats.timing_kernel():
-            values = self.block(work.inputs[0].manifold, blocks, start, work.budget.place)
+            values = self.block(work.inputs[0].manifold, blocks, start, work.budget)
         out = np.empty((stop - start, *self.row_shape(work.inputs)), self.dtype(work.inputs))
         out[...] = values
         work.stats.flagged += len(_undefined(out))
         return {"values": out}
 
     def block(
-        self, manifold: Manifold, blocks: list[np.ndarray], first: int, where: Place = HOST
+        self, manifold: Manifold, blocks: list[np.ndarray], first: int, budget: Budget = HERE
     ) -> np.ndarray:
         """The verb on blocks of rows, numbered from ``first`` where it has to complain."""
         prepared = []
         for kind, rows in zip(self.verb.takes, blocks, strict=True):
-            rows = rows.astype(np.float64)
-            prepared.append(where.put(rows[:, 0] if kind == "time" else rows))
-        values = to_host(self.verb.apply(manifold, prepared))
+            # In one memory order: another would add the terms of a sum in another order.
+            rows = np.ascontiguousarray(rows, np.float64)
+            prepared.append(rows[:, 0] if kind == "time" else rows)
+        values = budget.evaluate(partial(self.verb.apply, manifold), *prepared)
         undefined = _undefined(values) if self.on_undefined == "raise" else []
         if len(undefined):
             raise CutLocusError(
@@ -222,9 +222,11 @@ class Pointwise(Operation):
         manifold = inputs[0].manifold
         p = manifold.random(1024, seed=0)
         blocks = [
-            np.ones((1024, 1)) if kind == "time" else
-            manifold.random_tangent(p, seed=2) if kind == "tangent" else
-            manifold.random(1024, seed=position)
+            np.ones((1024, 1))
+            if kind == "time"
+            else manifold.random_tangent(p, seed=2)
+            if kind == "tangent"
+            else manifold.random(1024, seed=position)
             for position, kind in enumerate(self.verb.takes)
         ]
         self.block(manifold, blocks, 0)
@@ -272,19 +274,15 @@ def _rows(argument: Any, kind: str, space: Manifold) -> Points:
         if kind != "point":
             raise SpecError(f"A {kind} is needed, but Points came. Pass an array.")
         return argument
-    if not hasattr(argument, "chunks"):
-        argument = to_host(argument)
-        if argument.dtype.kind in "iu":
-            argument = argument.astype(np.float64)
-    if kind == "time":
-        argument = argument.reshape(-1, 1)
-    elif argument.ndim == len(space.point_shape):
-        argument = argument[None]
-    if kind == "point":
-        from ..engine.points import points
-
-        return points(argument, space)
-    return Points(source_of(argument), space)
+    source = source_of(argument)
+    if isinstance(source, Memory):
+        values = source.values.astype(np.float64) if source.dtype.kind in "iu" else source.values
+        if kind == "time":
+            values = values.reshape(-1, 1)
+        source = source_of(values[None] if values.ndim == len(space.point_shape) else values)
+    elif isinstance(source, Lazy) and kind == "time":
+        source = source_of(source.array.reshape(-1, 1))
+    return points(source, space) if kind == "point" else Points(source, space)
 
 
 def _lazy(verb: Verb, *arguments: Any, on_undefined: str = "nan") -> Any:
@@ -304,9 +302,16 @@ def _lazy(verb: Verb, *arguments: Any, on_undefined: str = "nan") -> Any:
         axes = tuple(range(1, array.ndim))
         arguments.append((array, (-1 if single else 0, *axes)))
     values = da.blockwise(
-        _compute, (0, *range(1, 1 + len(row_shape))), *(part for pair in arguments for part in pair),
-        operation=operation, manifold=inputs[0].manifold, as_dtype=dtype, concatenate=True,
-        align_arrays=False, dtype=dtype, meta=np.empty((0,) * (1 + len(row_shape)), dtype),
+        _compute,
+        (0, *range(1, 1 + len(row_shape))),
+        *(part for pair in arguments for part in pair),
+        operation=operation,
+        manifold=inputs[0].manifold,
+        as_dtype=dtype,
+        concatenate=True,
+        align_arrays=False,
+        dtype=dtype,
+        meta=np.empty((0,) * (1 + len(row_shape)), dtype),
     )
     if verb.gives != "point":
         return values
@@ -319,7 +324,11 @@ def _undefined(values: np.ndarray) -> np.ndarray:
 
 
 def _compute(
-    numbers: np.ndarray, *blocks: np.ndarray, operation: Pointwise, manifold: Manifold, as_dtype: Any
+    numbers: np.ndarray,
+    *blocks: np.ndarray,
+    operation: Pointwise,
+    manifold: Manifold,
+    as_dtype: Any,
 ) -> np.ndarray:
     first = int(numbers[0]) if len(numbers) else 0
     values = operation.block(manifold, list(blocks), first)

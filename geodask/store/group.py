@@ -4,9 +4,9 @@
     <array>/zarr.json          standard Zarr v3 metadata, raw little-endian chunks
     <array>/c/<i>/<j>          one object a block, written by one task in one step
     marks/<writer>-<number>    while building: digests of finished objects, in batches
-    manifest                   once complete: the digest of every object, by its key
+    <array>/digests            once complete: the digest of every block, in order
 
-What counts as stored is what a mark or the manifest names, with the digest of its bytes: a listing
+What counts as stored is what a mark or the digests name, with the digest of its bytes: a listing
 cannot tell a torn or swapped object from a good one, and an object that was never marked is written
 again. Tasks are deterministic, so two processes may build one group at once.
 """
@@ -158,7 +158,7 @@ class Group:
         self._write_body()
 
     def commit(self, arrays: Iterable[str], report: dict[str, Any]) -> None:
-        """Makes the group complete: the manifest first, then the one write that counts."""
+        """Makes the group complete: the digests first, then the one write that counts."""
         wanted = [self.arrays[name] for name in arrays]
         keys = [array.object_key(block) for array in wanted for block in range(array.blocks)]
         missing = [key for key in keys if key not in self.digests]
@@ -168,14 +168,13 @@ class Group:
                 f"missing, first {missing[0]}. Run the plan again: it computes only those."
             )
         self.digests = {key: self.digests[key] for key in keys}
-        sealed = _sealed(self.digests)
-        self.objects.put(self._key("manifest"), sealed)
-        self.body = {
-            **self.body,
-            "status": "complete",
-            "manifest": digest(sealed),
-            "report": report,
-        }
+        manifest = {}
+        for array in wanted:
+            sealed = canonical([self.digests[array.object_key(i)] for i in range(array.blocks)])
+            self.objects.put(self._key(f"{array.name}/digests"), sealed.encode())
+            manifest[array.name] = digest(sealed.encode())
+        done = {"status": "complete", "manifest": manifest, "report": report}
+        self.body = {**self.body, **done}
         self._write_body()
         self.clean(arrays)
 
@@ -222,9 +221,9 @@ def create(
 
 
 def find(objects: Objects, path: str) -> Group | None:
-    """The group at a path with its marks or manifest; None where there is none or its root is torn.
+    """The group at a path with its marks or digests; None where there is none or its root is torn.
 
-    Raises StoreError where a complete group has lost its manifest.
+    Raises StoreError where a complete group has lost its digests.
     """
     raw = objects.get(f"{path}/zarr.json" if path else "zarr.json")
     body = _unsealed_body(raw)
@@ -232,10 +231,12 @@ def find(objects: Objects, path: str) -> Group | None:
         return None
     group = Group(objects, path, body)
     if group.complete:
-        manifest = objects.get(group._key("manifest"))
-        if manifest is None or digest(manifest) != body["manifest"]:
-            raise StoreError(f"The manifest of {group.name} is missing or damaged. {AGAIN}")
-        group.digests = json.loads(bytes(manifest))["body"]
+        for name, expected in body["manifest"].items():
+            found = objects.get(group._key(f"{name}/digests"))
+            if found is None or digest(found) != expected:
+                raise StoreError(f"The digests of {name} in {group.name} are damaged. {AGAIN}")
+            keys = map(group.arrays[name].object_key, count())
+            group.digests.update(zip(keys, json.loads(bytes(found)), strict=False))
         return group
     group._read_marks()
     return group

@@ -1,16 +1,19 @@
 """Objects of a Zarr store by key: whole reads, whole writes, nothing in between."""
 
+import errno
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
+import psutil
 from zarr.core.buffer import cpu, default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore
 
 from ..errors import StoreError
+
+ATTEMPTS = 5
 
 
 class Objects:
@@ -46,9 +49,16 @@ class Objects:
             sync(self.store.delete(key))
 
     def delete_under(self, prefix: str) -> None:
-        """Removes every object whose key begins with ``prefix/``."""
+        """Removes every object whose key begins with ``prefix/``, as far as nobody writes there."""
         with _reporting(self.url, prefix):
-            sync(self.store.delete_dir(prefix.rstrip("/")))
+            for _ in range(ATTEMPTS):
+                try:
+                    sync(self.store.delete_dir(prefix.rstrip("/")))
+                    return
+                except OSError as error:
+                    # Another process removes the same folder, or puts an object into it.
+                    if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                        raise
 
     def keys(self, prefix: str) -> list[str]:
         """Keys of the objects under ``prefix/``, sorted."""
@@ -59,9 +69,14 @@ class Objects:
         with _reporting(self.url, prefix):
             return sorted(sync(listing()))
 
-    def read_array(self, path: str) -> zarr.Array:
-        """The Zarr array at a path, as any Zarr reader would open it."""
-        return zarr.open_array(self.store, path=path, mode="r")
+    def free_bytes(self) -> int:
+        """Bytes free on the disk the root is on, or will be."""
+        if isinstance(self.store, MemoryStore):
+            return psutil.virtual_memory().available
+        folder = Path(self.url)
+        while not folder.exists():
+            folder = folder.parent
+        return psutil.disk_usage(str(folder)).free
 
 
 @lru_cache(maxsize=64)
@@ -83,7 +98,7 @@ def memory_objects() -> Objects:
     return Objects("memory:", MemoryStore())
 
 
-class _reporting:  # noqa: N801 (reads as a verb)
+class _reporting:
     """Turns errors of the storage into StoreError with what happened to which object."""
 
     def __init__(self, url: str, key: str):

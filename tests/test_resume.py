@@ -1,0 +1,143 @@
+"""A run that was killed goes on where it stopped, elsewhere, with less, to the same bytes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dask
+import numpy as np
+import pytest
+
+import geodask as gd
+
+CHILD = """
+import sys, time
+import dask
+import numpy as np
+import geodask as gd
+import geodask.ops.knn as knn
+from geodask.kernels.nearest import HostNearest
+
+knn.TASK_WORK = (1.5e7, 4e16)
+fold = HostNearest.fold
+
+def slow(self, y, first):
+    time.sleep(0.15)
+    fold(self, y, first)
+
+HostNearest.fold = slow
+if __name__ == "__main__":
+    manifold = gd.Sphere(24)
+    x = gd.points(manifold.random(2000, seed=1).astype(np.float32), manifold)
+    if sys.argv[1] == "dask":
+        from dask.distributed import Client
+        client = Client(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+    gd.knn(x, k=4).persist()
+"""
+
+
+def finished(group: Path) -> int:
+    """How many objects the marks name."""
+    from geodask.store.group import find
+    from geodask.store.objects import open_objects
+
+    found = find(open_objects(str(group.parent)), group.name)
+    return 0 if found is None else len(found.digests)
+
+
+def start_and_kill(store: Path, tmp_path: Path, engine: str, at: int) -> Path:
+    """Runs the child, kills it once ``at`` objects are marked; the group it leaves."""
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+    environment = {**os.environ, "DASK_GEODASK__STORE": str(store)}
+    child = subprocess.Popen(
+        [sys.executable, str(script), engine], env=environment, start_new_session=True
+    )
+    deadline = time.monotonic() + 100
+    try:
+        while time.monotonic() < deadline and child.poll() is None:
+            groups = list(store.glob("knn-*"))
+            if groups and finished(groups[0]) >= at:
+                break
+            time.sleep(0.05)
+        assert child.poll() is None, "it ended before it could be killed"
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    return groups[0]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_tasks")
+@pytest.mark.parametrize("engines", ["threads then dask", "dask then threads"])
+def test_sigkill_then_half_the_memory_and_the_other_executor(
+    engines: str, sphere: gd.Points, store: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    truth = gd.knn(sphere, k=4).compute()
+    first, second = engines.split(" then ")
+    tasks = truth.report.blocks_computed
+    group = start_and_kill(store, tmp_path, first, at=tasks * 2 // 5)
+    marked = finished(group)
+    assert 0 < marked < tasks
+
+    if second == "dask":
+        request.getfixturevalue("client")
+    needed = gd.knn(sphere, k=4).explain().task_bytes
+    with dask.config.set({"geodask.memory-per-task": needed // 2}):
+        resumed = gd.knn(sphere, k=4).persist()
+    assert not resumed.report.cache_hit
+    assert resumed.report.blocks_stored > 0
+    assert resumed.report.blocks_computed + resumed.report.blocks_stored == tasks
+    for name in ("indices", "distances", "certified"):
+        assert np.asarray(getattr(resumed, name)).tobytes() == getattr(truth, name).tobytes()
+    assert gd.knn(sphere, k=4).persist().report.cache_hit
+
+
+@pytest.mark.usefixtures("small_tasks")
+def test_an_interrupted_run_computes_only_what_is_missing(
+    sphere: gd.Points, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from geodask.ops.knn import Knn
+
+    truth = gd.knn(sphere, k=4).compute()
+    search, seen = Knn._search, []
+
+    def fail_late(self: Knn, work: object, queries: object, first: int, *rest: object) -> None:
+        if first >= 1000:
+            raise RuntimeError("the power went")
+        search(self, work, queries, first, *rest)
+
+    def note(self: Knn, work: object, queries: object, first: int, *rest: object) -> None:
+        seen.append((first, rest[0]))
+        search(self, work, queries, first, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the power went"):
+        patch.setattr(Knn, "_search", fail_late)
+        gd.knn(sphere, k=4).persist()
+    monkeypatch.setattr(Knn, "_search", note)
+    resumed = gd.knn(sphere, k=4).persist()
+    assert len(set(seen)) == len(seen)
+    # Not the half that was done, but for tasks that were running when the power went.
+    assert min(first for first, _ in seen) >= 700
+    assert resumed.report.blocks_stored > 20
+    for name in ("indices", "distances", "certified"):
+        assert np.asarray(getattr(resumed, name)).tobytes() == getattr(truth, name).tobytes()
+
+
+@pytest.mark.usefixtures("small_tasks")
+def test_the_layout_that_was_begun_is_adopted(
+    sphere: gd.Points, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from geodask.engine.driver import Run
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Run, "run", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        gd.knn(sphere, k=4).persist()
+    begun = gd.knn(sphere, k=4).explain().blocks
+    monkeypatch.setattr("geodask.ops.knn.TASK_WORK", (1e12, 4e16))
+    assert gd.knn(sphere, k=4).explain().blocks == begun > 1
+    assert gd.knn(sphere, k=5).explain().blocks == 1
+    assert gd.knn(sphere, k=4).persist().indices.numblocks[0] == begun
