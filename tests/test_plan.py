@@ -89,13 +89,13 @@ def test_settings_do_not_change_the_bytes(sphere: gd.Points, setting: dict[str, 
 
 
 @pytest.mark.usefixtures("small_tasks", "client")
-def test_a_cluster_gives_the_bytes_of_threads(sphere: gd.Points, tmp_path: Path) -> None:
+def test_a_cluster_gives_the_bytes_of_threads(
+    sphere: gd.Points, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cross = gd.points(sphere.manifold.random(300, seed=9), sphere.manifold)
-    with dask.config.set(scheduler="threads"):
-        from unittest import mock
-
-        with mock.patch("geodask.engine.executors.current_client", lambda: None):
-            truth, cross_truth = gd.knn(sphere, k=4).compute(), gd.knn(cross, sphere, k=3).compute()
+    with monkeypatch.context() as patch:
+        patch.setattr("geodask.engine.executors.current_client", lambda: None)
+        truth, cross_truth = gd.knn(sphere, k=4).compute(), gd.knn(cross, sphere, k=3).compute()
     sphere.save(tmp_path / "x.zarr")
     stored = gd.open(tmp_path / "x.zarr")
     assert equal_bytes(gd.knn(stored, k=4).persist(), truth)
@@ -141,7 +141,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         assert settings().threads == 3
 
 
-# --- progress --------------------------------------------------------------------------------------
+# --- progress ------------------------------------------------------------------------------------
 
 
 def drive(bar: Progress) -> None:
@@ -174,7 +174,7 @@ def test_progress_is_silent_when_told_or_without_a_terminal(
     assert screen.getvalue() == ""
 
 
-# --- reports and the audit -------------------------------------------------------------------------
+# --- reports and the audit -----------------------------------------------------------------------
 
 
 def test_a_report_says_how_it_came_about(sphere: gd.Points) -> None:

@@ -114,9 +114,10 @@ def test_an_interrupted_run_computes_only_what_is_missing(
         seen.append((first, rest[0]))
         search(self, work, queries, first, *rest)
 
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the power went"):
+    with monkeypatch.context() as patch:
         patch.setattr(Knn, "_search", fail_late)
-        gd.knn(sphere, k=4).persist()
+        with pytest.raises(RuntimeError, match="the power went"):
+            gd.knn(sphere, k=4).persist()
     monkeypatch.setattr(Knn, "_search", note)
     resumed = gd.knn(sphere, k=4).persist()
     assert len(set(seen)) == len(seen)
@@ -133,9 +134,13 @@ def test_the_layout_that_was_begun_is_adopted(
 ) -> None:
     from geodask.engine.driver import Run
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Run, "run", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
-        gd.knn(sphere, k=4).persist()
+    def interrupt(self: Run) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "run", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            gd.knn(sphere, k=4).persist()
     begun = gd.knn(sphere, k=4).explain().blocks
     monkeypatch.setattr("geodask.ops.knn.TASK_WORK", (1e12, 4e16))
     assert gd.knn(sphere, k=4).explain().blocks == begun > 1

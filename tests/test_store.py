@@ -137,10 +137,10 @@ def test_a_key_is_the_same_in_another_process(sphere: gd.Points, store: Path) ->
         **os.environ, "PYTHONHASHSEED": "4711", "DASK_GEODASK__STORE": str(store),
     }  # fmt: skip
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
-    assert first.report.key in os.listdir(store)[0] or list(store.glob(f"knn-{first.report.key}"))
+    assert [path.name for path in store.glob("knn-*")] == [f"knn-{first.report.key}"]
 
 
-# --- damage ----------------------------------------------------------------------------------------
+# --- damage --------------------------------------------------------------------------------------
 
 
 def delete(path: Path, other: Path) -> None:
@@ -222,7 +222,7 @@ def test_damaged_partial_results_are_computed_again(
     assert torn
 
 
-# --- what lies where -------------------------------------------------------------------------------
+# --- what lies where -----------------------------------------------------------------------------
 
 
 def test_any_zarr_reader_reads_a_result(sphere: gd.Points, tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_a_store_that_is_a_file_says_so(sphere: gd.Points, store: Path) -> None:
         gd.knn(sphere, k=4).persist()
 
 
-# --- the parts -------------------------------------------------------------------------------------
+# --- the parts -----------------------------------------------------------------------------------
 
 
 def test_keys_do_not_depend_on_order_and_refuse_nan() -> None:

@@ -21,8 +21,9 @@ from ..errors import StoreError
 from ..store.group import ArraySpec, Group, create, find
 from ..store.keys import canonical, content_key, digest, join_digests
 from ..store.objects import Objects
+from .checks import complain
 from .executors import Executor
-from .points import Points, complain, storage_rows
+from .points import Points, storage_rows
 from .sources import Lazy, Zarr
 
 DIGEST_BYTES = 32 << 20
@@ -174,8 +175,7 @@ def _digest(values: np.ndarray) -> str:
 
 def _digest_rows(x: Points) -> int:
     """Rows of a digest: the largest power of two whose rows fit in 32 MiB."""
-    row = int(np.prod(x.shape[1:], dtype=np.int64)) * x.dtype.itemsize
-    return 1 << max(0, (DIGEST_BYTES // max(1, row)).bit_length() - 1)
+    return 1 << max(0, (DIGEST_BYTES // max(1, x.row_bytes)).bit_length() - 1)
 
 
 def _blocks(x: Points) -> int:

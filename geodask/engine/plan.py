@@ -43,7 +43,7 @@ class Plan:
     inputs: tuple[Points, ...]
 
     def explain(self) -> Explanation:
-        """Blocks, flops, bytes, memory and hours on the workers at hand, and what is stored already.
+        """Blocks, flops, bytes, memory and hours on the workers at hand, and what is stored.
 
         Takes a few seconds: the inputs are admitted, and each worker runs a trial. Raises
         MemoryPlanError where the plan cannot fit.
@@ -100,7 +100,7 @@ class Plan:
         return self.operation.result(self, arrays, report)
 
     def compute(self) -> Any:
-        """The result in memory, as numpy arrays. A stored result is read; nothing is left behind."""
+        """The result in memory, as numpy arrays. A stored one is read; nothing is left behind."""
         begin = time.perf_counter()
         with self._prepared(None) as run:
             found = run.find()

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..config import settings
-from ..errors import NotOnManifoldError, PointShapeError, SpecError, StoreError
+from ..errors import PointShapeError, SpecError, StoreError
 from ..manifolds.base import Manifold
+from .checks import check_rows, check_source
+from .ids import as_ids, load_ids, save_ids
 from .sources import Joined, Lazy, Memory, Selected, Source, Zarr, source_of
 
-FLOATS = ("float16", "float32", "float64")
 BLOCK_BYTES = 32 << 20
 STORED_BYTES = 8 << 20
 
@@ -31,19 +32,7 @@ class Points:
     projected: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
-        shape = self.manifold.point_shape
-        if self.source.shape[1:] != shape or len(self.source.shape) != 1 + len(shape):
-            raise PointShapeError(
-                f"{self.manifold} has points of shape {shape}",
-                came=f"{self.source.label} has shape {self.source.shape}",
-                do=_shape_advice(self.manifold, self.source.shape),
-            )
-        if self.source.dtype.name not in FLOATS:
-            raise PointShapeError(
-                f"Points are stored as {', '.join(FLOATS)}",
-                came=f"{self.source.label} is {self.source.dtype}",
-                do="Convert it, such as with array.astype('float32').",
-            )
+        check_source(self.source, self.manifold)
         if self.ids is not None and len(self.ids) != len(self):
             raise PointShapeError(
                 f"ids name rows one by one, so {len(self)} are needed",
@@ -65,6 +54,11 @@ class Points:
     def dtype(self) -> np.dtype:
         """The dtype of the stored coordinates."""
         return self.source.dtype
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a stored row."""
+        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
 
     @property
     def array(self) -> Any:
@@ -165,7 +159,7 @@ class Points:
         for start in range(0, len(self), rows):
             array[start : start + rows] = self.read(start, min(start + rows, len(self)))
         if self.ids is not None:
-            _save_ids(group, self.ids)
+            save_ids(group, self.ids)
         if path.exists():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         partial.rename(path)
@@ -215,7 +209,7 @@ def points(
         )
     found = manifold or named
     assert found is not None
-    result = Points(source, found, None if ids is None else _ids(ids), project)
+    result = Points(source, found, None if ids is None else as_ids(ids), project)
     if isinstance(source, Memory):
         check_rows(result, 0, len(result), settings().validate)
     return result
@@ -227,7 +221,7 @@ def open(path: str | Path) -> Points:
     Raises FileNotFoundError, or SpecError where the array's attributes name no manifold.
     """
     result = points(path)
-    return Points(result.source, result.manifold, _load_ids(result.source), result.projected)
+    return Points(result.source, result.manifold, load_ids(result.source), result.projected)
 
 
 def concat(parts: Iterable[Points]) -> Points:
@@ -245,56 +239,23 @@ def concat(parts: Iterable[Points]) -> Points:
         raise SpecError("Points with and without project=True cannot be joined. Use one.")
     dtype = np.result_type(*(part.dtype for part in parts))
     shape = (sum(map(len, parts)), *parts[0].shape[1:])
-    ids = [part.ids for part in parts]
-    joined = None if any(each is None for each in ids) else np.concatenate(ids)
+    named = [part.ids for part in parts if part.ids is not None]
+    joined = np.concatenate(named) if len(named) == len(parts) else None
     source = Joined(shape, dtype, tuple(part.source for part in parts))
     return Points(source, parts[0].manifold, joined, parts[0].projected)
 
 
-def check_rows(x: Points, start: int, stop: int, validate: str = "all") -> None:
-    """Raises NotOnManifoldError for rows start:stop that are not points; names source and rows."""
-    if validate == "none" or stop <= start:
-        return
-    step = max(1, BLOCK_BYTES // max(1, _row_bytes(x)))
-    for low in range(start, stop, step):
-        complain(x, x.read(low, min(low + step, stop)), low, validate)
-
-
-def complain(x: Points, rows: np.ndarray, first: int, validate: str) -> None:
-    """Raises NotOnManifoldError where rows in memory, numbered from ``first``, are not points."""
-    if validate == "none":
-        return
-    stride = 101 if validate == "sample" else 1
-    codes = np.asarray(x.manifold.complaints(rows[::stride]))
-    bad = np.flatnonzero(codes)
-    if len(bad) == 0:
-        return
-    texts = x.manifold.complaint_texts
-    named = ", ".join(f"row {first + i * stride} {texts[int(codes[i])]}" for i in bad[:5])
-    raise NotOnManifoldError(
-        f"Rows must be points of {x.manifold}",
-        came=f"in {x.source.label} {named}{' and more' if len(bad) > 5 else ''}",
-        do="Correct or drop these rows, or pass project=True to take the nearest points."
-        if 1 not in codes[bad] and 2 not in codes[bad]
-        else "Correct or drop these rows; project=True mends lengths, not these.",
-    )
-
-
 def block_rows(x: Points) -> int:
     """Rows of a block of some 32 MiB, along the borders of the storage."""
-    rows = max(1, min(len(x), BLOCK_BYTES // max(1, _row_bytes(x))))
+    rows = max(1, min(len(x), BLOCK_BYTES // max(1, x.row_bytes)))
     unit = x.source.chunk_rows
     return max(unit, rows - rows % unit) if unit <= len(x) else max(1, len(x))
 
 
 def storage_rows(x: Points) -> int:
-    """Rows of a stored chunk: a power of two whose rows fit in 8 MiB, and no more than there are."""
-    rows = 1 << max(0, (STORED_BYTES // max(1, _row_bytes(x))).bit_length() - 1)
+    """Rows of a stored chunk: a power of two that fits in 8 MiB, and no more than there are."""
+    rows = 1 << max(0, (STORED_BYTES // max(1, x.row_bytes)).bit_length() - 1)
     return max(1, min(rows, len(x)))
-
-
-def _row_bytes(x: Points) -> int:
-    return int(np.prod(x.shape[1:], dtype=np.int64)) * x.dtype.itemsize
 
 
 def _read_block(x: Points, rows: int, block_id: Any = None) -> np.ndarray:
@@ -306,54 +267,11 @@ def _split(n: int, rows: int) -> tuple[int, ...]:
     return tuple(min(rows, n - start) for start in range(0, n, rows))
 
 
-def _shape_advice(manifold: Manifold, shape: tuple[int, ...]) -> str:
-    if len(shape) != 2:
-        return f"Pass an array of shape (rows, {manifold.point_shape[0]})."
-    return f"Pass {type(manifold).__name__}({shape[1]}), or select the columns."
-
-
 def _named_manifold(source: Source) -> Manifold | None:
     if not isinstance(source, Zarr):
         return None
     import zarr
 
-    attributes = zarr.open_array(source.url, path=source.path, mode="r").attrs.asdict()
+    attributes: Any = zarr.open_array(source.url, path=source.path, mode="r").attrs.asdict()
     spec = attributes.get("geodask", {}).get("manifold")
     return None if spec is None else Manifold.from_spec(spec)
-
-
-def _ids(ids: Any) -> np.ndarray:
-    values = np.asarray(ids)
-    if values.dtype.kind == "O":
-        values = values.astype(str)
-    if values.ndim != 1 or values.dtype.kind not in "iuUT":
-        raise PointShapeError("ids are strings or integers, one a row, but others came. Convert.")
-    return values
-
-
-def _save_ids(group: Any, ids: np.ndarray) -> None:
-    """Strings as UTF-8 bytes and their ends: Zarr has no settled string type yet."""
-    if ids.dtype.kind in "iu":
-        group.create_array("ids", data=ids.astype(np.int64), compressors=None)
-        return
-    encoded = [str(each).encode() for each in ids]
-    ends = np.cumsum([len(each) for each in encoded], dtype=np.int64)
-    text = np.frombuffer(b"".join(encoded) or b"\0", np.uint8)
-    group.create_array("id_ends", data=ends, compressors=None)
-    group.create_array("id_text", data=text)
-
-
-def _load_ids(source: Source) -> np.ndarray | None:
-    if not isinstance(source, Zarr) or source.path.rpartition("/")[2] != "points":
-        return None
-    import zarr
-
-    parent = source.path.rpartition("/")[0]
-    group = zarr.open_group(source.url, path=parent, mode="r")
-    if "ids" in group:
-        return np.asarray(group["ids"][...])
-    if "id_ends" not in group:
-        return None
-    ends, text = np.asarray(group["id_ends"][...]), bytes(np.asarray(group["id_text"][...]))
-    starts = [0, *ends[:-1]]
-    return np.array([text[a:b].decode() for a, b in zip(starts, ends, strict=True)])

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import psutil
@@ -86,7 +87,7 @@ def stream(
     of the storage's own unit, so that no chunk is read twice.
     """
     cuts = [start, *range((start // step + 1) * step, stop, step), stop]
-    spans = [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
+    spans = [(a, b) for a, b in pairwise(cuts) if a < b]
     with ThreadPoolExecutor(1, "geodask-read") as reader:
         ahead = [reader.submit(x.read, *span) for span in spans[:1]]
         for number, (first, _) in enumerate(spans):

@@ -73,7 +73,7 @@ def _candidates(
 
 
 def _squares(p: np.ndarray, centre: Any, y: Points, own: np.ndarray) -> Any:
-    """Squared chords to slices of the targets with a bound on their error; a row's own: infinity."""
+    """Squared chords to slices of the targets, infinite to a row itself, with their bounds."""
     for first in range(0, len(y), STEP):
         q = y.manifold.canonical(y.read(first, min(first + STEP, len(y)))) - centre
         sizes = dot(p, p)[:, None] + dot(q, q)[None, :]

@@ -157,8 +157,8 @@ class Knn(Operation):
         return Cost(
             flops=2 * x.manifold.n * pairs,
             worst_flops=8 * x.manifold.n * pairs,
-            bytes_read=layout.blocks * passes * len(y) * _row_bytes(y)
-            + layout.panels * len(x) * _row_bytes(x),
+            bytes_read=layout.blocks * passes * len(y) * y.row_bytes
+            + layout.panels * len(x) * x.row_bytes,
             bytes_written=padded * (16 * self.k + 1 + layout.panels * 8 * (2 * self.k + 1)),
             task_bytes=self._task_bytes(inputs, layout, tiling),
         )
@@ -279,9 +279,5 @@ def _kernel_rows(rows: np.ndarray) -> np.ndarray:
 def _slice_rows(y: Points, layout: Layout) -> int:
     """Rows read at once: some 24 MiB, in whole chunks of the storage."""
     unit = y.source.chunk_rows
-    rows = min(layout.others_per_panel, max(1, SLICE_BYTES // max(1, _row_bytes(y))))
+    rows = min(layout.others_per_panel, max(1, SLICE_BYTES // max(1, y.row_bytes)))
     return unit * max(1, rows // unit)
-
-
-def _row_bytes(x: Points) -> int:
-    return int(np.prod(x.shape[1:], dtype=np.int64)) * x.dtype.itemsize

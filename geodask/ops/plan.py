@@ -5,7 +5,8 @@ from typing import Any
 
 from ..engine.plan import Plan
 from ..errors import SpecError
-from .pointwise import VERBS, Pointwise, checked_policy, operands
+from .pointwise import VERBS, checked_policy, operands
+from .rowwise import Pointwise
 
 
 def plan(function: Callable[..., Any], *arguments: Any, on_undefined: str = "nan") -> Plan:

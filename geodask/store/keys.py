@@ -18,8 +18,8 @@ def content_key(spec: dict[str, Any]) -> str:
     return hashlib.blake2b(canonical(spec).encode(), digest_size=KEY_BYTES).hexdigest()
 
 
-def digest(data: bytes | memoryview) -> str:
-    """The name of some bytes: 40 hexadecimal digits of blake2b."""
+def digest(data: Any) -> str:
+    """The name of some bytes (bytes, or a contiguous array of them): 40 hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=KEY_BYTES).hexdigest()
 
 

@@ -37,9 +37,9 @@ class Objects:
             found = sync(self.store.get(key, default_buffer_prototype()))
         return None if found is None else found.as_numpy_array()
 
-    def put(self, key: str, data: bytes | memoryview | np.ndarray) -> None:
+    def put(self, key: str, data: bytes | np.ndarray) -> None:
         """Writes the object in one step: a reader sees the old bytes or the new ones."""
-        view = np.frombuffer(data, np.uint8)
+        view: Any = np.frombuffer(data, np.uint8)
         with _reporting(self.url, key):
             sync(self.store.set(key, cpu.Buffer.from_array_like(view)))
 

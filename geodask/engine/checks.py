@@ -1,0 +1,69 @@
+"""Checks of rows a user hands over: shape, and whether they are points of the manifold."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import NotOnManifoldError, PointShapeError
+from ..manifolds.base import Manifold
+from .sources import Source
+
+if TYPE_CHECKING:
+    from .points import Points
+
+FLOATS = ("float16", "float32", "float64")
+CHECKED_BYTES = 32 << 20
+SAMPLED = 101
+"""With ``validate: sample`` one row in so many is checked."""
+
+
+def check_source(source: Source, manifold: Manifold) -> None:
+    """Raises PointShapeError where rows cannot be points by their shape or dtype."""
+    shape = manifold.point_shape
+    if source.shape[1:] != shape or len(source.shape) != 1 + len(shape):
+        raise PointShapeError(
+            f"{manifold} has points of shape {shape}",
+            came=f"{source.label} has shape {source.shape}",
+            do=_shape_advice(manifold, source.shape),
+        )
+    if source.dtype.name not in FLOATS:
+        raise PointShapeError(
+            f"Points are stored as {', '.join(FLOATS)}",
+            came=f"{source.label} is {source.dtype}",
+            do="Convert it, such as with array.astype('float32').",
+        )
+
+
+def check_rows(x: "Points", start: int, stop: int, validate: str = "all") -> None:
+    """Raises NotOnManifoldError for rows start:stop that are not points; names source and rows."""
+    if validate == "none" or stop <= start:
+        return
+    step = max(1, CHECKED_BYTES // max(1, x.row_bytes))
+    for low in range(start, stop, step):
+        complain(x, x.read(low, min(low + step, stop)), low, validate)
+
+
+def complain(x: "Points", rows: np.ndarray, first: int, validate: str) -> None:
+    """Raises NotOnManifoldError where rows in memory, numbered from ``first``, are not points."""
+    if validate == "none":
+        return
+    stride = SAMPLED if validate == "sample" else 1
+    codes = np.asarray(x.manifold.complaints(rows[::stride]))
+    bad = np.flatnonzero(codes)
+    if len(bad) == 0:
+        return
+    texts = x.manifold.complaint_texts
+    named = ", ".join(f"row {first + i * stride} {texts[int(codes[i])]}" for i in bad[:5])
+    raise NotOnManifoldError(
+        f"Rows must be points of {x.manifold}",
+        came=f"in {x.source.label} {named}{' and more' if len(bad) > 5 else ''}",
+        do="Correct or drop these rows, or pass project=True to take the nearest points."
+        if 1 not in codes[bad] and 2 not in codes[bad]
+        else "Correct or drop these rows; project=True mends lengths, not these.",
+    )
+
+
+def _shape_advice(manifold: Manifold, shape: tuple[int, ...]) -> str:
+    if len(shape) != 2:
+        return f"Pass an array of shape (rows, {manifold.point_shape[0]})."
+    return f"Pass {type(manifold).__name__}({shape[1]}), or select the columns."

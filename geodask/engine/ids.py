@@ -1,0 +1,46 @@
+"""Names of rows: strings or integers, kept beside the points in storage."""
+
+from typing import Any
+
+import numpy as np
+import zarr
+
+from ..errors import PointShapeError
+from .sources import Source, Zarr
+
+
+def as_ids(ids: Any) -> np.ndarray:
+    """The ids as an array of strings or integers, one a row; PointShapeError for others."""
+    values = np.asarray(ids)
+    if values.dtype.kind == "O":
+        values = values.astype(str)
+    if values.ndim != 1 or values.dtype.kind not in "iuUT":
+        raise PointShapeError("ids are strings or integers, one a row, but others came. Convert.")
+    return values
+
+
+def save_ids(group: Any, ids: np.ndarray) -> None:
+    """Strings as UTF-8 bytes and their ends: Zarr has no settled string type yet."""
+    if ids.dtype.kind in "iu":
+        group.create_array("ids", data=ids.astype(np.int64), compressors=None)
+        return
+    encoded = [str(each).encode() for each in ids]
+    ends = np.cumsum([len(each) for each in encoded], dtype=np.int64)
+    text = np.frombuffer(b"".join(encoded) or b"\0", np.uint8)
+    group.create_array("id_ends", data=ends, compressors=None)
+    group.create_array("id_text", data=text)
+
+
+def load_ids(source: Source) -> np.ndarray | None:
+    """The ids beside an array of points, or None."""
+    if not isinstance(source, Zarr) or source.path.rpartition("/")[2] != "points":
+        return None
+    parent = source.path.rpartition("/")[0]
+    group: Any = zarr.open_group(source.url, path=parent, mode="r")
+    if "ids" in group:
+        return np.asarray(group["ids"][...])
+    if "id_ends" not in group:
+        return None
+    ends, text = np.asarray(group["id_ends"][...]), bytes(np.asarray(group["id_text"][...]))
+    starts = [0, *ends[:-1]]
+    return np.array([text[a:b].decode() for a, b in zip(starts, ends, strict=True)])
