@@ -1,6 +1,7 @@
 """Where arrays live: libraries, devices, and the trip between host and device."""
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -32,6 +33,8 @@ class Place:
                 return cupy.asarray(x)
         import torch
 
+        if not x.flags.writeable:  # torch warns of these, which a memory-mapped file gives
+            x = x.copy()
         return torch.as_tensor(x, device=self.device)
 
     def name(self) -> str:
@@ -51,6 +54,7 @@ class Place:
 HOST = Place("numpy", "cpu")
 
 
+@cache
 def place(library: str, device: str) -> Place:
     """Resolve the settings ``geodask.array`` and ``geodask.device``, each of which may be "auto".
 

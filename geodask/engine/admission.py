@@ -8,7 +8,6 @@ changed less than two seconds before it was digested is not remembered at all.
 
 import json
 import time
-from concurrent.futures import as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,12 @@ from ..errors import StoreError
 from ..store.group import ArraySpec, Group, create, find
 from ..store.keys import canonical, content_key, digest, join_digests
 from ..store.objects import Objects
-from .checks import complain
-from .executors import Executor
+from .checks import check_rows
+from .executors import Executor, bounded
 from .points import Points, storage_rows
-from .sources import Lazy, Zarr
+from .sources import Lazy, Projected, Zarr
 
-DIGEST_BYTES = 32 << 20
+DIGEST_BYTES = 16 << 20
 FRESH_SECONDS = 2.0
 SAVE_SECONDS = 5.0
 
@@ -55,25 +54,20 @@ def admit(x: Points, settings: Settings, engine: Executor, objects: Objects) -> 
     Raises NotOnManifoldError for rows that are not points, with their source and numbers.
     """
     fingerprint = x.source.fingerprint()
-    content = {"shape": list(x.shape), "dtype": x.dtype.name, "projected": x.projected}
-    if settings.trust == "metadata" and fingerprint is not None:
+    content: dict[str, Any] = {"shape": list(x.shape), "dtype": x.dtype.name}
+    if settings.trust == "metadata" and fingerprint is not None and x.source.travels:
         content["metadata"] = digest(canonical([x.source.label, fingerprint]).encode())
         return Admitted(x, content, fingerprint)
     if _must_store(x, engine):
         return _store(x, settings, objects, content)
     memory = _Memory(x, settings, objects, fingerprint)
     missing = [i for i in range(_blocks(x)) if str(i) not in memory.digests]
-    if engine.remote or len(missing) > 1:
-        futures = [
-            engine.submit(f"geodask-admit-{i}-{uuid4().hex[:8]}", examine, x, i, settings.validate)
-            for i in missing
-        ]
-        for future in _completed(futures):
-            memory.note(*future.result())
-    else:
-        for i in missing:
-            memory.note(*examine(x, i, settings.validate))
-    memory.save()
+    try:
+        calls = ((x, i, settings.validate) for i in missing)
+        for found in bounded(engine, "gd-admission", examine, calls):
+            memory.note(*found)
+    finally:
+        memory.save()
     content["digest"] = join_digests(memory.digests[str(i)] for i in range(_blocks(x)))
     return Admitted(x, content, fingerprint)
 
@@ -83,7 +77,7 @@ def examine(x: Points, block: int, validate: str) -> tuple[int, str]:
     rows = _digest_rows(x)
     start, stop = block * rows, min((block + 1) * rows, len(x))
     values = x.read(start, stop)
-    complain(x, values, start, validate)
+    check_rows(x, values, start, validate)
     return block, _digest(values)
 
 
@@ -98,7 +92,7 @@ class _Memory:
         self._saved_at = time.monotonic()
         if fingerprint is None or _newest(fingerprint) > time.time() - FRESH_SECONDS:
             return
-        of = [x.source.label, fingerprint, x.manifold.to_spec(), x.projected, settings.validate]
+        of = [x.source.label, fingerprint, x.manifold.to_spec(), settings.validate]
         self.key = f"admission/{content_key({'of': of, 'rows': _digest_rows(x)})}"
         found = objects.get(self.key)
         if found is not None:
@@ -124,8 +118,8 @@ class _Memory:
 
 
 def _must_store(x: Points, engine: Executor) -> bool:
-    """Rows that tasks cannot read where they are: in this process's memory, or to be computed."""
-    return isinstance(x.source, Lazy) or (engine.remote and not x.source.travels)
+    """Rows that tasks cannot read where they are: to be computed, or in this process's memory."""
+    return isinstance(x.source, Lazy | Projected) or (engine.remote and not x.source.travels)
 
 
 def _store(x: Points, settings: Settings, objects: Objects, content: dict[str, Any]) -> Admitted:
@@ -139,7 +133,7 @@ def _store(x: Points, settings: Settings, objects: Objects, content: dict[str, A
         for block in range(_blocks(x)):
             start = block * rows
             values = x.read(start, min(start + rows, len(x)))
-            complain(x, values, start, settings.validate)
+            check_rows(x, values, start, settings.validate)
             digests.append(_digest(values))
             for low in range(0, len(values), array.rows_per_chunk):
                 part = values[low : low + array.rows_per_chunk]
@@ -154,7 +148,7 @@ def _store(x: Points, settings: Settings, objects: Objects, content: dict[str, A
     finally:
         objects.delete_under(stage)
     source = Zarr(x.shape, x.dtype, objects.url, f"{path}/points", array.rows_per_chunk)
-    stored = replace(x, source=source, projected=False)
+    stored = replace(x, source=source)
     return Admitted(stored, content, source.fingerprint())
 
 
@@ -174,7 +168,7 @@ def _digest(values: np.ndarray) -> str:
 
 
 def _digest_rows(x: Points) -> int:
-    """Rows of a digest: the largest power of two whose rows fit in 32 MiB."""
+    """Rows of a digest: the largest power of two whose rows fit in 16 MiB."""
     return 1 << max(0, (DIGEST_BYTES // max(1, x.row_bytes)).bit_length() - 1)
 
 
@@ -184,11 +178,3 @@ def _blocks(x: Points) -> int:
 
 def _newest(fingerprint: list[Any]) -> float:
     return max((max(entry[3], entry[4]) for entry in fingerprint), default=0) / 1e9
-
-
-def _completed(futures: list[Any]) -> Any:
-    if futures and type(futures[0]).__module__.startswith("distributed"):
-        from distributed import as_completed as dask_completed
-
-        return dask_completed(futures)
-    return as_completed(futures)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from .points import Points
 
 FLOATS = ("float16", "float32", "float64")
-CHECKED_BYTES = 32 << 20
+CHECKED_BYTES = 2 << 20
+"""Rows checked at once: what is computed of them fits in a cache."""
 SAMPLED = 101
 """With ``validate: sample`` one row in so many is checked."""
 
@@ -34,21 +35,15 @@ def check_source(source: Source, manifold: Manifold) -> None:
         )
 
 
-def check_rows(x: "Points", start: int, stop: int, validate: str = "all") -> None:
-    """Raises NotOnManifoldError for rows start:stop that are not points; names source and rows."""
-    if validate == "none" or stop <= start:
-        return
-    step = max(1, CHECKED_BYTES // max(1, x.row_bytes))
-    for low in range(start, stop, step):
-        complain(x, x.read(low, min(low + step, stop)), low, validate)
-
-
-def complain(x: "Points", rows: np.ndarray, first: int, validate: str) -> None:
+def check_rows(x: "Points", rows: np.ndarray, first: int, validate: str) -> None:
     """Raises NotOnManifoldError where rows in memory, numbered from ``first``, are not points."""
     if validate == "none":
         return
     stride = SAMPLED if validate == "sample" else 1
-    codes = np.asarray(x.manifold.complaints(rows[::stride]))
+    rows = rows[::stride]
+    step = max(1, CHECKED_BYTES // max(1, x.row_bytes))
+    parts = (rows[low : low + step] for low in range(0, len(rows), step))
+    codes = np.concatenate([np.zeros(0, np.int8), *map(x.manifold.complaints, parts)])
     bad = np.flatnonzero(codes)
     if len(bad) == 0:
         return

@@ -9,11 +9,8 @@ from typing import Any
 from ..errors import StoreError
 from ..events import Stats, TaskDone, Watcher
 from ..store.group import Group
-from .executors import Executor
+from .executors import WINDOW, Executor
 from .tasks import Done, Job, Task, run_task
-
-WINDOW = 4
-"""Tasks submitted for each that can run."""
 
 MARK_SECONDS = 1.0
 """Finished objects are marked together, this often: what a killed run has to do again."""

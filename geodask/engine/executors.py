@@ -1,10 +1,12 @@
 """Threads of this process or the workers of a Dask cluster, both as submit and a callback."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
+from queue import SimpleQueue
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -14,6 +16,9 @@ from ..arrays.threads import keep_to_one_thread, one_thread_each
 from ..config import Settings
 from ..errors import StoreError
 from ..store.objects import Objects
+
+WINDOW = 4
+"""Tasks submitted for each that can run."""
 
 
 class Executor(Protocol):
@@ -102,6 +107,28 @@ def executor(settings: Settings) -> Iterator[Executor]:
         ThreadPoolExecutor(settings.threads, "geodask", initializer=keep_to_one_thread) as pool,
     ):
         yield Threads(pool, settings.threads)
+
+
+def bounded(
+    engine: Executor, name: str, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]
+) -> Iterator[Any]:
+    """What the calls return, as they finish; some four for each that can run are under way."""
+    finished: SimpleQueue[Any] = SimpleQueue()
+    todo, running, run = enumerate(calls), set(), uuid4().hex[:8]
+    try:
+        while True:
+            for number, arguments in islice(todo, WINDOW * engine.slots - len(running)):
+                future = engine.submit(f"{name}-{number}-{run}", function, *arguments)
+                running.add(future)
+                future.add_done_callback(finished.put)
+            if not running:
+                return
+            future = finished.get()
+            running.remove(future)
+            yield future.result()
+    finally:
+        for future in running:
+            future.cancel()
 
 
 def current_client() -> Any:

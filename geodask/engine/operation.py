@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays.device import HOST, Place, to_host
+from ..arrays.device import HOST, Place, place, to_host
+from ..arrays.product import precision_for
 from ..events import Stats
 from ..store.group import ArraySpec
 from .points import Points
@@ -46,12 +47,25 @@ class Layout:
 
 @dataclass(frozen=True)
 class Budget:
-    """Where a task computes and what it may hold: nothing here changes the bytes of a result."""
+    """Where a task computes and what it may hold: nothing here changes the bytes of a result.
 
-    place: Place
+    Libraries and devices are asked for by the client's settings and found where the task runs.
+    """
+
+    array: str
+    device: str
     surrogate: str
-    task_bytes: int | None
+    task_bytes: int | None = None
     """Memory for one task beyond the process itself; None where nothing limits it."""
+
+    @property
+    def place(self) -> Place:
+        """The library and device of this process. Raises DeviceError where they are missing."""
+        return place(self.array, self.device)
+
+    def describe(self) -> tuple[str, str]:
+        """This process's device, and the precision of its surrogates, in words."""
+        return self.place.name(), precision_for(self.place, self.surrogate)
 
     def evaluate(self, function: Callable[..., Any], *blocks: np.ndarray) -> np.ndarray:
         """A function of arrays, there where the budget says, of host blocks and back to the host.
@@ -62,7 +76,7 @@ class Budget:
         return to_host(function(*map(where.put, blocks)))
 
 
-HERE = Budget(HOST, "float32", None)
+HERE = Budget("numpy", "cpu", "float32")
 """For what is computed lazily, block by block, by whoever asks."""
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..arrays.device import place
-from ..arrays.product import precision_for
 from ..config import Settings, settings
 from ..errors import MemoryPlanError, StoreError
 from ..events import PlanEnded, PlanStarted, Stats, Watcher
@@ -52,6 +50,7 @@ class Plan:
             found = run.find()
             job = run.job(found)
             base, rate = run.warm_up(job)
+            job = run.budgeted(job)
             cost = job.operation.cost(job.inputs, job.layout, job.budget)
             todo = run.missing(found, job.layout)
             left = sum(self.operation.work(job.layout, *task) for task in todo)
@@ -215,9 +214,8 @@ class _Execution:
         layout = self.plan.operation.layout(self.inputs)
         if group is not None:
             layout = Layout(**group.body["layout"])
-        where = place(self.current.array, self.current.device)
-        surrogate = precision_for(where, self.current.surrogate)
-        return Job(self.plan.operation, self.inputs, layout, Budget(where, surrogate, None))
+        budget = Budget(self.current.array, self.current.device, self.current.surrogate)
+        return Job(self.plan.operation, self.inputs, layout, budget)
 
     def warm_up(self, job: Job) -> tuple[int, float]:
         """Every process loads its libraries and runs a trial: (largest resident bytes, work/s)."""
@@ -247,6 +245,7 @@ class _Execution:
                 stored["blocks_stored"] = stored["blocks_computed"] + stored["blocks_stored"]
                 return group, Report(**{**stored, "blocks_computed": 0})
         job = self.budgeted(self.job(group))
+        self._places = self.engine.everywhere(job.budget.describe)
         cost = job.operation.cost(job.inputs, job.layout, job.budget)
         if not self.scratch:
             self._check_space(cost.bytes_written)
@@ -295,8 +294,8 @@ class _Execution:
             "url": group.name,
             "cache_hit": False,
             "seconds": time.perf_counter() - begin,
-            "device": max(self.engine.everywhere(job.budget.place.name)),
-            "surrogate": job.budget.surrogate,
+            "device": " and ".join(sorted({device for device, _ in self._places})),
+            "surrogate": " and ".join(sorted({surrogate for _, surrogate in self._places})),
             "blocks_computed": run.stats.tasks,
             "blocks_stored": everything - len(todo),
             "certified": self._certified(group),

@@ -12,7 +12,17 @@ from ..errors import PointShapeError, SpecError, StoreError
 from ..manifolds.base import Manifold
 from .checks import check_rows, check_source
 from .ids import as_ids, load_ids, save_ids
-from .sources import Joined, Lazy, Memory, Selected, Source, Zarr, source_of
+from .sources import (
+    Joined,
+    Lazy,
+    Memory,
+    Projected,
+    Selected,
+    Source,
+    Zarr,
+    project_rows,
+    source_of,
+)
 
 BLOCK_BYTES = 32 << 20
 STORED_BYTES = 8 << 20
@@ -29,7 +39,6 @@ class Points:
     source: Source = field(repr=False)
     manifold: Manifold
     ids: np.ndarray | None = field(default=None, repr=False)
-    projected: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         check_source(self.source, self.manifold)
@@ -81,11 +90,8 @@ class Points:
         )
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows start:stop in memory, on the manifold where `project` was asked for."""
-        rows = self.source.read(start, stop)
-        if not self.projected:
-            return rows
-        return self.manifold.project(rows.astype(np.float64)).astype(self.dtype)
+        """Rows start:stop in memory."""
+        return self.source.read(start, stop)
 
     def __getitem__(self, rows: Any) -> "Points":
         if isinstance(rows, int | np.integer):
@@ -114,7 +120,7 @@ class Points:
         else:
             source = Selected(shape, self.dtype, self.source, rows)
         ids = None if self.ids is None else self.ids[rows]
-        return Points(source, self.manifold, ids, self.projected)
+        return Points(source, self.manifold, ids)
 
     def sample(self, size: int, *, seed: int) -> "Points":
         """``size`` rows drawn without replacement, in their stored order."""
@@ -209,9 +215,14 @@ def points(
         )
     found = manifold or named
     assert found is not None
-    result = Points(source, found, None if ids is None else as_ids(ids), project)
+    check_source(source, found)
+    if project and isinstance(source, Memory):
+        source = source_of(project_rows(found, source.read(0, source.shape[0])))
+    elif project:
+        source = Projected(source.shape, source.dtype, source, found)
+    result = Points(source, found, None if ids is None else as_ids(ids))
     if isinstance(source, Memory):
-        check_rows(result, 0, len(result), settings().validate)
+        check_rows(result, source.values, 0, settings().validate)
     return result
 
 
@@ -221,7 +232,7 @@ def open(path: str | Path) -> Points:
     Raises FileNotFoundError, or SpecError where the array's attributes name no manifold.
     """
     result = points(path)
-    return Points(result.source, result.manifold, load_ids(result.source), result.projected)
+    return Points(result.source, result.manifold, load_ids(result.source))
 
 
 def concat(parts: Iterable[Points]) -> Points:
@@ -235,14 +246,12 @@ def concat(parts: Iterable[Points]) -> Points:
             f"Points of one manifold can be joined, but {len(manifolds)} came: "
             f"{', '.join(map(str, manifolds))}. Convert them first."
         )
-    if len({part.projected for part in parts}) > 1:
-        raise SpecError("Points with and without project=True cannot be joined. Use one.")
     dtype = np.result_type(*(part.dtype for part in parts))
     shape = (sum(map(len, parts)), *parts[0].shape[1:])
     named = [part.ids for part in parts if part.ids is not None]
     joined = np.concatenate(named) if len(named) == len(parts) else None
     source = Joined(shape, dtype, tuple(part.source for part in parts))
-    return Points(source, parts[0].manifold, joined, parts[0].projected)
+    return Points(source, parts[0].manifold, joined)
 
 
 def block_rows(x: Points) -> int:

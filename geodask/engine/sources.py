@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.device import to_host
 from ..errors import PointShapeError, StoreError
+from ..manifolds.base import Manifold
+
+PROJECTED_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Memory(Source):
 class Npy(Source):
     """A ``.npy`` file, memory-mapped."""
 
-    path: str = ""
+    path: str
 
     def read(self, start: int, stop: int) -> np.ndarray:
         return _native(np.load(self.path, mmap_mode="r")[start:stop])
@@ -78,9 +82,9 @@ class Npy(Source):
 class Zarr(Source):
     """An array of a Zarr v2 or v3 store in a local folder."""
 
-    url: str = ""
-    path: str = ""
-    rows_per_chunk: int = 1
+    url: str
+    path: str
+    rows_per_chunk: int
 
     def read(self, start: int, stop: int) -> np.ndarray:
         return _native(np.asarray(_open_zarr(self.url, self.path, self.shape)[start:stop]))
@@ -107,7 +111,7 @@ class Zarr(Source):
 class Lazy(Source):
     """A Dask array; reading computes."""
 
-    array: Any = field(repr=False, compare=False, default=None)
+    array: Any = field(repr=False, compare=False)
 
     def read(self, start: int, stop: int) -> np.ndarray:
         return _native(np.asarray(self.array[start:stop].compute()))
@@ -122,14 +126,47 @@ class Lazy(Source):
 
 
 @dataclass(frozen=True)
+class Projected(Source):
+    """The points nearest to the rows of another source, in its dtype."""
+
+    base: Source
+    manifold: Manifold
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        return project_rows(self.manifold, self.base.read(start, stop))
+
+    @property
+    def chunk_rows(self) -> int:
+        return self.base.chunk_rows
+
+    def fingerprint(self) -> list[Any] | None:
+        return self.base.fingerprint()
+
+    @property
+    def label(self) -> str:
+        return self.base.label
+
+
+def project_rows(manifold: Manifold, rows: np.ndarray) -> np.ndarray:
+    """The nearest points; a row that has none stays as it is, for the check to name."""
+    out = np.empty_like(rows)
+    for start in range(0, len(rows), PROJECTED_ROWS):
+        part = rows[start : start + PROJECTED_ROWS]
+        found = manifold.project(part.astype(np.float64)).astype(rows.dtype)
+        lost = ~np.isfinite(found).reshape(len(part), -1).all(axis=1)
+        found[lost] = part[lost]
+        out[start : start + PROJECTED_ROWS] = found
+    return out
+
+
+@dataclass(frozen=True)
 class Selected(Source):
     """Some rows of another source, in any order."""
 
-    base: Source | None = None
-    rows: np.ndarray = field(repr=False, compare=False, default_factory=lambda: np.empty(0, int))
+    base: Source
+    rows: np.ndarray = field(repr=False, compare=False)
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        assert self.base is not None
         rows = self.rows[start:stop]
         out = np.empty((len(rows), *self.shape[1:]), self.dtype)
         order = np.argsort(rows, kind="stable")
@@ -143,14 +180,14 @@ class Selected(Source):
 
     @property
     def label(self) -> str:
-        return f"selected rows of {self.base.label}" if self.base else "rows"
+        return f"selected rows of {self.base.label}"
 
 
 @dataclass(frozen=True)
 class Joined(Source):
     """Several sources, one after the other."""
 
-    parts: tuple[Source, ...] = ()
+    parts: tuple[Source, ...]
 
     def read(self, start: int, stop: int) -> np.ndarray:
         pieces, offset = [np.empty((0, *self.shape[1:]), self.dtype)], 0
@@ -184,8 +221,6 @@ def source_of(array: Any) -> Source:
         return _zarr_source(array)
     if type(array).__module__.startswith("dask.") and hasattr(array, "chunks"):
         return Lazy(array.shape, _native_dtype(array.dtype), array)
-    from ..arrays.device import to_host
-
     values = to_host(array)
     return Memory(values.shape, _native_dtype(values.dtype), values)
 

@@ -193,6 +193,15 @@ class Group:
                 self.digests.update(mark["digests"])
                 self.extras.append(mark["extra"])
 
+    def _read_digests(self) -> None:
+        self.digests, self.extras = {}, []
+        for name, expected in self.body["manifest"].items():
+            found = self.objects.get(self._key(f"{name}/digests"))
+            if found is None or digest(found) != expected:
+                raise StoreError(f"The digests of {name} in {self.name} are damaged. {AGAIN}")
+            keys = map(self.arrays[name].object_key, count())
+            self.digests.update(zip(keys, json.loads(bytes(found)), strict=False))
+
     def _write_body(self) -> None:
         sealed = {"body": self.body, "digest": digest(canonical(self.body).encode())}
         root = {"zarr_format": 3, "node_type": "group", "attributes": {"geodask": sealed}}
@@ -225,20 +234,17 @@ def find(objects: Objects, path: str) -> Group | None:
 
     Raises StoreError where a complete group has lost its digests.
     """
-    raw = objects.get(f"{path}/zarr.json" if path else "zarr.json")
-    body = _unsealed_body(raw)
+    root = f"{path}/zarr.json" if path else "zarr.json"
+    body = _unsealed_body(objects.get(root))
     if body is None:
         return None
     group = Group(objects, path, body)
+    if not group.complete:
+        group._read_marks()
+        # Another process may have completed it and removed its marks while they were being read.
+        group.body = _unsealed_body(objects.get(root)) or body
     if group.complete:
-        for name, expected in body["manifest"].items():
-            found = objects.get(group._key(f"{name}/digests"))
-            if found is None or digest(found) != expected:
-                raise StoreError(f"The digests of {name} in {group.name} are damaged. {AGAIN}")
-            keys = map(group.arrays[name].object_key, count())
-            group.digests.update(zip(keys, json.loads(bytes(found)), strict=False))
-        return group
-    group._read_marks()
+        group._read_digests()
     return group
 
 
