@@ -132,6 +132,7 @@ def test_a_key_is_the_same_in_another_process(sphere: gd.Points, store: Path) ->
         "x = gd.points(m.random(2000, seed=1).astype(np.float32), m)\n"
         "r = gd.knn(x, k=4).persist().report\n"
         "assert r.cache_hit, r\n"
+        "import sys; assert 'torch' not in sys.modules  # a hit loads nothing to compute with\n"
     )
     environment = {
         **os.environ, "PYTHONHASHSEED": "4711", "DASK_GEODASK__STORE": str(store),

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from queue import SimpleQueue
@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import psutil
 
-from ..arrays.threads import keep_to_one_thread, one_thread_each
+from ..arrays.threads import one_thread_each
 from ..config import Settings
 from ..errors import StoreError
 from ..store.objects import Objects
@@ -28,6 +28,10 @@ class Executor(Protocol):
     """Tasks that run side by side."""
     remote: bool
     """Whether tasks run in other processes, which see only what is stored."""
+
+    def computing(self) -> AbstractContextManager[None]:
+        """The context in which tasks run: no library starts threads of its own beside them."""
+        ...
 
     def submit(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         """A future with ``add_done_callback``, ``result`` and ``cancel``."""
@@ -48,11 +52,14 @@ class Executor(Protocol):
 
 @dataclass
 class Threads:
-    """A pool of threads, each of which keeps its libraries to one thread."""
+    """A pool of threads of this process."""
 
     pool: ThreadPoolExecutor
     slots: int
     remote: bool = False
+
+    def computing(self) -> AbstractContextManager[None]:
+        return one_thread_each()
 
     def submit(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         return self.pool.submit(function, *args)
@@ -75,6 +82,9 @@ class Dask:
     client: Any
     slots: int
     remote: bool = True
+
+    def computing(self) -> AbstractContextManager[None]:
+        return nullcontext()  # worker processes keep to their threads themselves
 
     def submit(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         return self.client.submit(function, *args, key=name, pure=False, retries=2)
@@ -102,10 +112,7 @@ def executor(settings: Settings) -> Iterator[Executor]:
             slots = sum(client.nthreads().values())
         yield Dask(client, slots)
         return
-    with (
-        one_thread_each(),
-        ThreadPoolExecutor(settings.threads, "geodask", initializer=keep_to_one_thread) as pool,
-    ):
+    with ThreadPoolExecutor(settings.threads, "geodask") as pool:
         yield Threads(pool, settings.threads)
 
 

@@ -219,7 +219,8 @@ class _Execution:
 
     def warm_up(self, job: Job) -> tuple[int, float]:
         """Every process loads its libraries and runs a trial: (largest resident bytes, work/s)."""
-        found = self.engine.everywhere(warm_up, job)
+        with self.engine.computing():
+            found = self.engine.everywhere(warm_up, job)
         return max(base for base, _ in found), min(rate for _, rate in found)
 
     def budgeted(self, job: Job) -> Job:
@@ -275,7 +276,8 @@ class _Execution:
         watch(PlanStarted(self.name, total, total - left, job.layout.rows))
         run = Run(job, group, self.engine, self.name, watch)
         try:
-            run.run()
+            with self.engine.computing():
+                run.run()
             for each in self.admitted:
                 each.check_unchanged()
         except BaseException:
