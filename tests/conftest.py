@@ -1,4 +1,4 @@
-"""A store of its own for each test, small data, and one small cluster for the tests that need it."""
+"""A store of its own for each test, small data, and one small cluster for those that need it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,4 +48,4 @@ def sphere() -> gd.Points:
 @pytest.fixture
 def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cuts small data into many tasks: 16 blocks x 2 panels for 2,000 rows in 24 dimensions."""
-    monkeypatch.setattr("geodask.ops.knn.TASK_WORK", (1.5e7, 4e16))
+    monkeypatch.setattr("geodask.ops.knn.TASK_WORK", (1.5e7, 5e12))

@@ -127,7 +127,7 @@ def test_a_key_is_the_same_in_another_process(sphere: gd.Points, store: Path) ->
     first = gd.knn(sphere, k=4).persist()
     code = (
         "import numpy as np, geodask as gd, geodask.ops.knn as knn\n"
-        "knn.TASK_WORK = (1.5e7, 4e16)\n"
+        "knn.TASK_WORK = (1.5e7, 5e12)\n"
         "m = gd.Sphere(24)\n"
         "x = gd.points(m.random(2000, seed=1).astype(np.float32), m)\n"
         "r = gd.knn(x, k=4).persist().report\n"
@@ -267,7 +267,7 @@ def test_an_input_that_changes_during_the_run_is_not_committed(
 def test_two_processes_at_once_agree(sphere: gd.Points, store: Path) -> None:
     code = (
         "import numpy as np, geodask as gd, geodask.ops.knn as knn\n"
-        "knn.TASK_WORK = (1.5e7, 4e16)\n"
+        "knn.TASK_WORK = (1.5e7, 5e12)\n"
         "m = gd.Sphere(24)\n"
         "x = gd.points(m.random(2000, seed=1).astype(np.float32), m)\n"
         "for k in (3, 4, 5): gd.knn(x, k=k).persist()\n"

@@ -1,1 +1,1 @@
-"""Array arithmetic for every library: the only layer, with `geodesics`, that names torch or cupy."""
+"""Array arithmetic for every library; with `geodesics` the only layer that names torch or cupy."""

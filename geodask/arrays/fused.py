@@ -93,7 +93,7 @@ def round_float32(x, centre, scale, out):
 
 @_bounding
 def round_bfloat16(x, centre, scale, out):
-    """As `round_float32`, storing the bit patterns of bfloat16 (uint16), rounded to nearest even."""
+    """As `round_float32`, storing bit patterns of bfloat16 (uint16), rounded to nearest even."""
     lost = np.empty(len(x), np.float64)
     length = np.empty(len(x), np.float64)
     single = np.empty(x.shape[1], np.float32)

@@ -1,9 +1,10 @@
 """Which library an array belongs to, and sums and norms that keep their digits in all of them."""
 
+import math
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_torch_array
 
 LANES = 8
 
@@ -36,12 +37,46 @@ def dot(u: Any, v: Any) -> Any:
 
 def norm(v: Any) -> Any:
     """Euclidean lengths over the last axis, without overflow or underflow: (..., n) -> (...)."""
+    scaled, scale = _scaled(v)
+    return scale[..., 0] * namespace(v).sqrt(dot(scaled, scaled))
+
+
+def unit(v: Any) -> Any:
+    """v / |v| for vectors of any finite length, denormal ones too: (..., n) -> (..., n).
+
+    NaN for the zero vector and for vectors that are not finite.
+    """
+    xp = namespace(v)
+    scaled, _ = _scaled(v)
+    length = xp.sqrt(dot(scaled, scaled))[..., None]
+    return scaled / where((length > 0) & xp.isfinite(length), length, math.nan)
+
+
+def _scaled(v: Any) -> tuple[Any, Any]:
+    """Vectors whose largest coordinate is 1, and what they were divided by: (..., n), (..., 1)."""
     xp = namespace(v)
     largest = xp.max(xp.abs(v), axis=-1, keepdims=True)
     usable = (largest > 0) & xp.isfinite(largest)
     scale = where(usable, largest, 1.0)
-    scaled = v / scale
-    return scale[..., 0] * xp.sqrt(xp.sum(scaled * scaled, axis=-1))
+    return v / scale, scale
+
+
+def widen(x: Any) -> Any:
+    """Floats as the compiled loops know them: float16 as float32, exactly, and in native order."""
+    xp = namespace(x)
+    if xp.finfo(x.dtype).bits == 16:
+        return xp.astype(x, xp.float32)
+    return x if not is_host(x) or x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+
+
+def sqrt(x: Any) -> Any:
+    """Square roots to the last bit, for what must have the same bytes from every library.
+
+    Those of torch on the host are MKL's, and one in a hundred is off by a unit in the last place.
+    """
+    if is_torch_array(x) and x.device.type == "cpu":
+        return namespace(x).asarray(np.sqrt(x.detach().numpy()))
+    return namespace(x).sqrt(x)
 
 
 def lane_sum(z: Any) -> Any:

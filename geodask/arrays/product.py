@@ -1,29 +1,29 @@
 """Matrix products in low precision, and proven bounds on their error."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from array_api_compat import is_torch_array
 
+from ..errors import DeviceError
 from .device import Place
-from .namespace import is_host, namespace, where
-
-ROUNDOFF = {"float32": 2.0**-24, "bfloat16": 2.0**-8}
-"""Unit round-off u of a stored operand: |fl(x) - x| <= u |x|. bfloat16 has 8 significant bits; its
-rounding to nearest errs by 2^-9, and the 2^-8 here also covers a product that truncates."""
+from .namespace import is_host, namespace
 
 FLUSHED = 2.0**-126
-"""Products and operands below the smallest normal float32 may be flushed to zero by the processor."""
+"""Products and operands below the smallest normal float32 may be flushed to zero."""
 
 
 def product_error(n: int) -> float:
     """gamma with |fl(u.v) - u.v| <= gamma |u| |v| for sums of n products added in float32.
 
-    n u / (1 - n u) with u = 2^-24, twice over because the paired bfloat16 instructions may round a
-    product before adding it (Higham, Accuracy and Stability of Numerical Algorithms, 2002, 3.1). It
-    holds for every order of the additions, with or without fused operations.
+    n u / (1 - n u) with u = 2^-23, that of additions which are cut off, as in tensor cores; where
+    they are rounded u is 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, 2002,
+    3.1). It holds for every order of the additions, with or without fused operations.
     """
     operations = 2 * n * 2.0**-24
     return operations / (1 - operations)
@@ -31,6 +31,11 @@ def product_error(n: int) -> float:
 
 def precision_for(place: Place, asked: str) -> str:
     """The operands' precision for "auto": bfloat16 where the processor multiplies it natively."""
+    if asked == "bfloat16" and place.library == "cupy":
+        raise DeviceError(
+            "cupy has no bfloat16, but geodask.surrogate is bfloat16. "
+            "Set it to float32 or auto, or geodask.array to torch."
+        )
     if asked != "auto":
         return asked
     return "bfloat16" if has_bfloat16(place) else "float32"
@@ -88,8 +93,7 @@ def _float32_product(library: str) -> Any:
         import torch
 
         linear = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-        # Any other setting lets oneDNN round the operands to bfloat16, which the bound forbids.
-        if linear is not None and torch.get_float32_matmul_precision() == "highest":
+        if linear is not None and _keeps_float32():
 
             def onednn(queries: np.ndarray, targets: np.ndarray, tile: np.ndarray) -> np.ndarray:
                 x, y = torch.from_numpy(queries), torch.from_numpy(targets)
@@ -103,8 +107,39 @@ def _float32_product(library: str) -> Any:
     return blas
 
 
+def _keeps_float32() -> bool:
+    """Whether torch multiplies operands as they are: other settings let oneDNN round them first."""
+    import torch
+
+    try:
+        return torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:  # it was set in the finer way of newer versions, which this cannot tell
+        return False
+
+
+_settings = Lock()
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    """On CUDA torch multiplies operands as they are; the setting is global, hence the lock."""
+    import torch
+
+    matmul = torch.backends.cuda.matmul
+    # Reading the older name raises where the user has set the newer one.
+    newer = hasattr(matmul, "fp32_precision")
+    name, value = ("fp32_precision", "ieee") if newer else ("allow_tf32", False)
+    with _settings:
+        before = getattr(matmul, name)
+        setattr(matmul, name, value)
+        try:
+            yield
+        finally:
+            setattr(matmul, name, before)
+
+
 def device_product(queries: Any, targets: Any) -> Any:
-    """``queries @ targets.T`` of device arrays in float32, without TF32 and without a rounded sum."""
+    """``queries @ targets.T`` of device arrays, summed in float32 and not in TF32."""
     if not is_torch_array(queries):
         return queries.astype("float32") @ targets.astype("float32").T
     import torch
@@ -113,12 +148,8 @@ def device_product(queries: Any, targets: Any) -> Any:
         if queries.is_cuda:
             return torch.mm(queries, targets.T, out_dtype=torch.float32)
         return torch.mm(queries.float(), targets.float().T)
-    allowed = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
-    try:
+    with _without_tf32():
         return torch.mm(queries, targets.T)
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
 def rounded(
@@ -156,8 +187,8 @@ def rounded(
 def fill_columns(operand: Any, start: int, values: Any) -> None:
     """Writes float64 ``values`` into the last three columns as a sum of three parts.
 
-    Three parts of 8 bits (bfloat16) keep the values to 2^-24 relative, three of 24 bits to more
-    than float64 holds.
+    Three parts of 8 bits (bfloat16, cut off) keep the values to 2^-23 relative, three of 24 bits to
+    more than float64 holds.
     """
     xp = namespace(values)
     rest = values
@@ -169,4 +200,4 @@ def fill_columns(operand: Any, start: int, values: Any) -> None:
         else:
             operand[:, column] = xp.astype(rest, xp.float32)
             part = xp.astype(operand[:, column], xp.float64)
-        rest = where(xp.isfinite(part), rest - part, 0.0)
+        rest = rest - part

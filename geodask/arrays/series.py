@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from .namespace import eps, namespace, where
+from .namespace import eps, namespace, sqrt, where
 
 
 def sinc(t: Any) -> Any:
@@ -22,14 +22,14 @@ def atan(x: Any) -> Any:
     one array, so a distance that goes into a stored result is computed here: the same bytes from
     every library, processor and batch. Three times atan(x) = 2 atan(x / (1 + sqrt(1 + x^2))) brings
     the argument below tan(pi / 32), where nine terms of the Taylor series reach 1e-19. The relative
-    error is under 8e-16.
+    error is under 8e-16, of arguments that are 0 or above 1e-300, as the root of a rank is.
     """
     xp = namespace(x)
     large = x > 1
     safe = where(large, x, 1.0)
     t = xp.where(large, 1 / safe, x)
     for _ in range(3):
-        t = t / (1 + xp.sqrt(1 + t * t))
+        t = t / (1 + sqrt(1 + t * t))
     square = t * t
     series = xp.full_like(t, 1 / 17)
     for odd in range(15, 0, -2):

@@ -1,7 +1,8 @@
 """How many threads the libraries under us may start.
 
-A Dask worker process sets OMP_NUM_THREADS=1, so its libraries already keep to one thread; threads in
-this process have no such guard, and two tasks that each start a thread per core fight for the caches.
+A Dask worker process sets OMP_NUM_THREADS=1, so its libraries already keep to one thread. Threads
+in this process have no such guard, and two tasks that each start a thread per core fight for the
+caches.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Within this context BLAS and OpenMP pools of this process, torch's included, use one thread."""
+    """In this context BLAS and OpenMP pools of the process, torch's included, use one thread."""
     import torch
 
     before = torch.get_num_threads()
@@ -25,7 +26,7 @@ def one_thread_each() -> Iterator[None]:
 
 
 def keep_to_one_thread() -> None:
-    """For the calling thread: OpenMP's own limit is per thread, so each pool thread says it itself."""
+    """OpenMP's limit is one for each thread, so every thread of a pool calls this itself."""
     import torch
 
     torch.set_num_threads(1)

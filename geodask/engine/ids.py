@@ -43,4 +43,5 @@ def load_ids(source: Source) -> np.ndarray | None:
         return None
     ends, text = np.asarray(group["id_ends"][...]), bytes(np.asarray(group["id_text"][...]))
     starts = [0, *ends[:-1]]
-    return np.array([text[a:b].decode() for a, b in zip(starts, ends, strict=True)])
+    names = [text[a:b].decode() for a, b in zip(starts, ends, strict=False)]
+    return np.array(names, dtype=str)

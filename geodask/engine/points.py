@@ -13,8 +13,8 @@ from ..manifolds.base import Manifold
 from .checks import check_rows, check_source
 from .ids import as_ids, load_ids, save_ids
 from .sources import (
+    BLOCK_BYTES,
     Joined,
-    Lazy,
     Memory,
     Projected,
     Selected,
@@ -24,7 +24,6 @@ from .sources import (
     source_of,
 )
 
-BLOCK_BYTES = 32 << 20
 STORED_BYTES = 8 << 20
 
 
@@ -67,27 +66,12 @@ class Points:
     @property
     def row_bytes(self) -> int:
         """Bytes of a stored row."""
-        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+        return self.source.row_bytes
 
     @property
     def array(self) -> Any:
         """The rows as a Dask array; nothing is read."""
-        import dask.array as da
-
-        if isinstance(self.source, Lazy):
-            return self.source.array
-        if len(self) == 0:
-            return da.zeros(self.shape, dtype=self.dtype)
-        rows = block_rows(self)
-        chunks = (_split(len(self), rows), *((side,) for side in self.shape[1:]))
-        return da.map_blocks(
-            _read_block,
-            self,
-            rows,
-            dtype=self.dtype,
-            chunks=chunks,
-            meta=np.empty((0,) * len(self.shape), self.dtype),
-        )
+        return self.source.to_dask()
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows start:stop in memory."""
@@ -254,26 +238,10 @@ def concat(parts: Iterable[Points]) -> Points:
     return Points(source, parts[0].manifold, joined)
 
 
-def block_rows(x: Points) -> int:
-    """Rows of a block of some 32 MiB, along the borders of the storage."""
-    rows = max(1, min(len(x), BLOCK_BYTES // max(1, x.row_bytes)))
-    unit = x.source.chunk_rows
-    return max(unit, rows - rows % unit) if unit <= len(x) else max(1, len(x))
-
-
 def storage_rows(x: Points) -> int:
     """Rows of a stored chunk: a power of two that fits in 8 MiB, and no more than there are."""
     rows = 1 << max(0, (STORED_BYTES // max(1, x.row_bytes)).bit_length() - 1)
     return max(1, min(rows, len(x)))
-
-
-def _read_block(x: Points, rows: int, block_id: Any = None) -> np.ndarray:
-    start = block_id[0] * rows
-    return x.read(start, min(start + rows, len(x)))
-
-
-def _split(n: int, rows: int) -> tuple[int, ...]:
-    return tuple(min(rows, n - start) for start in range(0, n, rows))
 
 
 def _named_manifold(source: Source) -> Manifold | None:

@@ -3,7 +3,7 @@
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..errors import PointShapeError, StoreError
 from ..manifolds.base import Manifold
 
 PROJECTED_ROWS = 4096
+BLOCK_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,35 @@ class Source(ABC):
     def label(self) -> str:
         """The source in words, for errors."""
         return "array in memory"
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of a block of some 32 MiB, along the borders of the storage."""
+        rows = max(1, min(self.shape[0], BLOCK_BYTES // max(1, self.row_bytes)))
+        unit = min(self.chunk_rows, max(1, self.shape[0]))
+        return max(unit, rows - rows % unit)
+
+    def to_dask(self) -> Any:
+        """The rows as a Dask array; nothing is read."""
+        import dask.array as da
+
+        n, rows = self.shape[0], self.block_rows
+        if n == 0:
+            return da.zeros(self.shape, dtype=self.dtype)
+        sizes = tuple(min(rows, n - start) for start in range(0, n, rows))
+        return da.map_blocks(
+            _read_block,
+            self,
+            rows,
+            dtype=self.dtype,
+            chunks=(sizes, *((side,) for side in self.shape[1:])),
+            meta=np.empty((0,) * len(self.shape), self.dtype),
+        )
 
 
 @dataclass(frozen=True)
@@ -87,7 +117,8 @@ class Zarr(Source):
     rows_per_chunk: int
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        return _native(np.asarray(_open_zarr(self.url, self.path, self.shape)[start:stop]))
+        array = _open_zarr(self.url, self.path, _metadata_state(Path(self.url) / self.path))
+        return _native(np.asarray(array[start:stop]))
 
     @property
     def travels(self) -> bool:
@@ -124,6 +155,9 @@ class Lazy(Source):
     def label(self) -> str:
         return f"Dask array {self.array.name}"
 
+    def to_dask(self) -> Any:
+        return self.array
+
 
 @dataclass(frozen=True)
 class Projected(Source):
@@ -145,6 +179,13 @@ class Projected(Source):
     @property
     def label(self) -> str:
         return self.base.label
+
+    def to_dask(self) -> Any:
+        return self.base.to_dask().map_blocks(
+            partial(project_rows, self.manifold),
+            dtype=self.dtype,
+            meta=np.empty((0,) * len(self.shape), self.dtype),
+        )
 
 
 def project_rows(manifold: Manifold, rows: np.ndarray) -> np.ndarray:
@@ -182,6 +223,9 @@ class Selected(Source):
     def label(self) -> str:
         return f"selected rows of {self.base.label}"
 
+    def to_dask(self) -> Any:
+        return self.base.to_dask()[self.rows]
+
 
 @dataclass(frozen=True)
 class Joined(Source):
@@ -201,6 +245,11 @@ class Joined(Source):
     @property
     def label(self) -> str:
         return " + ".join(part.label for part in self.parts)
+
+    def to_dask(self) -> Any:
+        import dask.array as da
+
+        return da.concatenate([part.to_dask().astype(self.dtype) for part in self.parts])
 
 
 def source_of(array: Any) -> Source:
@@ -261,8 +310,23 @@ def _zarr_source(array: Any) -> Source:
     )
 
 
+def _read_block(source: Source, rows: int, block_id: Any = None) -> np.ndarray:
+    start = block_id[0] * rows
+    return source.read(start, min(start + rows, source.shape[0]))
+
+
+def _metadata_state(folder: Path) -> tuple[int, ...]:
+    """What changes when an array's metadata do."""
+    for name in ("zarr.json", ".zarray"):
+        if (folder / name).exists():
+            stat = (folder / name).stat()
+            return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+    raise StoreError(f"{folder} must hold a Zarr array, but its metadata are gone. Restore them.")
+
+
 @lru_cache(maxsize=32)
-def _open_zarr(url: str, path: str, shape: tuple[int, ...]) -> Any:
+def _open_zarr(url: str, path: str, state: tuple[int, ...]) -> Any:
+    """The array, kept open as long as its metadata stay as they are."""
     import zarr
 
     return zarr.open_array(url, path=path, mode="r")

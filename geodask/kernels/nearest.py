@@ -13,6 +13,7 @@ bound rules nothing out (a thousand equal rows), everything is measured, and the
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,13 +23,13 @@ from ..arrays.device import Place, to_host
 from ..arrays.namespace import namespace
 from ..arrays.product import HostProduct, device_product, precision_for
 from ..arrays.select import smallest
-from ..manifolds.base import Manifold, Rows, Targets, rows_of
+from ..manifolds.base import BEYOND, Manifold, Rows, Targets, rows_of
 
 NOBODY = np.iinfo(np.int64).max
 """The row number in a place not yet filled: it is after every other."""
 
-LOWEST = float(np.finfo(np.float32).min)
-"""A floor under every finite product."""
+LOWEST = BEYOND / 2
+"""A floor under every product but those of rows that are measured anyway."""
 
 TILE = (1024, 2048)
 """Query rows by target rows of one product: in bfloat16 4 MiB, a processor's cache."""
@@ -41,12 +42,12 @@ PAIRS = 1 << 20
 
 
 @dataclass
-class Nearest:
+class Nearest(ABC):
     """The running answer: for each query the k least (rank, row number) so far.
 
-    ``x`` is a block of queries, ``own`` the row number of its first row among the targets where the
-    two sides are the same data (a row is not its own neighbour), or None. `fold` may be called with
-    the targets in any order and in blocks of any size: the answer is the same.
+    ``x`` is a block of one query or more, ``own`` the row number of its first row among the targets
+    where the two sides are the same data (a row is not its own neighbour), or None. `fold` may be
+    called with the targets in any order and in blocks of any size: the answer is the same.
     """
 
     manifold: Manifold
@@ -66,6 +67,10 @@ class Nearest:
     def __post_init__(self) -> None:
         self.precision = precision_for(self.place, self.precision)
         self.certified = np.ones(len(self.x), bool)
+
+    @abstractmethod
+    def fold(self, y: np.ndarray, first: int) -> None:
+        """Takes in the targets ``y`` (rows, n), whose first row has the number ``first``."""
 
     def result(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Row numbers (q, k) int64, ranks (q, k) float64, certified (q,) bool.
@@ -101,9 +106,9 @@ class HostNearest(Nearest):
         )
         self._pairs = np.empty((2, q * capacity), np.int64)
 
+    @np.errstate(over="ignore")  # of a rank in another frame, whose floor is then minus infinity
     def fold(self, y: np.ndarray, first: int) -> None:
-        """Takes in the targets ``y`` (rows, n), whose first row has the number ``first``."""
-        if len(y) == 0 or len(self.x) == 0:
+        if len(y) == 0:
             return
         block = rows_of(self.manifold, y)
         targets = self.manifold.targets(block, self.queries.frame, self.precision)
@@ -126,11 +131,10 @@ class HostNearest(Nearest):
         for begin in range(0, len(block.points), TILE[1]):
             columns = slice(begin, begin + TILE[1])
             tile = self._product(self.queries.operand[part], targets.operand[columns])
-            tile = tile.view(np.dtype(f"u{tile.itemsize}"))
-            signed = tile.view(np.dtype(f"i{tile.itemsize}"))
-            start = np.zeros(count, np.int64)
-            bounds = (twice, targets.above[columns])
-            while scan(tile, signed, begin, self.k, floors, bounds, own, start, buffer):
+            patterns = tuple(tile.view(f"{kind}{tile.itemsize}") for kind in "ui")
+            rows = own, np.zeros(count, np.int64)
+            above = targets.above[columns]
+            while scan(patterns, begin, self.k, (floors, twice, above), rows, buffer):
                 self._measure(part, block, floors, buffer, first)
                 floors = np.maximum(floors, self._floors(part, targets))
         self._measure(part, block, floors, buffer, first)
@@ -152,9 +156,11 @@ class HostNearest(Nearest):
 
     def _measure_all(self, part: slice, block: Rows, beyond: Any, own: Any, first: int) -> None:
         """Targets that the operands cannot represent, against every query."""
-        for other in beyond:
-            rows = np.flatnonzero(own != other)
-            self._insert(part, block, rows, np.full(len(rows), other), first)
+        step = max(1, PAIRS // len(own))
+        for begin in range(0, len(beyond), step):
+            some = beyond[begin : begin + step]
+            rows, others = np.nonzero(own[:, None] != some)
+            self._insert(part, block, rows, some[others], first)
 
     def _insert(self, part: slice, block: Rows, rows: Any, others: Any, first: int) -> None:
         from .scan import insert
@@ -167,7 +173,7 @@ class HostNearest(Nearest):
 
 
 class DeviceNearest(Nearest):
-    """The running answer in array operations alone: torch and cupy on a GPU, any of them in tests."""
+    """The running answer in array operations alone: for torch and cupy on a GPU."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -179,9 +185,9 @@ class DeviceNearest(Nearest):
         self.ranks = xp.full(shape, math.inf, dtype=xp.float64, device=device)
         self.indices = xp.full(shape, NOBODY, dtype=xp.int64, device=device)
 
+    @np.errstate(over="ignore")  # of a rank in another frame, whose floor is then minus infinity
     def fold(self, y: np.ndarray, first: int) -> None:
-        """Takes in the targets ``y`` (rows, n), whose first row has the number ``first``."""
-        if len(y) == 0 or len(self.x) == 0:
+        if len(y) == 0:
             return
         block = rows_of(self.manifold, self.place.put(y))
         targets = self.manifold.targets(block, self.queries.frame, self.precision)
@@ -199,18 +205,19 @@ class DeviceNearest(Nearest):
         tile = device_product(self.queries.operand[part, :], targets.operand[columns, :])
         floors = self.manifold.score(self.ranks[:, -1], self.queries)[part]
         floors = floors - self.queries.slack[part] - targets.below
-        if self.k < tile.shape[1]:
-            # The k best products of this tile already rule out what none of them can lose to.
-            short = smallest(-tile, self.k)
+        # The k best products of this tile already rule out what none of them can lose to; one more
+        # where a row itself may be among them.
+        best = self.k + (self.own is not None)
+        if best < tile.shape[1]:
+            short = smallest(-tile, best)
             lower = xp.astype(xp.take_along_axis(tile, short, axis=1), xp.float64)
             lower = lower - xp.take(targets.above[columns], short.reshape(-1), axis=0).reshape(
                 lower.shape
             )
             proven = xp.min(lower, axis=1) - 2 * self.queries.slack[part] - targets.below
             floors = xp.maximum(floors, proven)
-        # Rounded down to the tile's float32.
-        floors = xp.astype(floors - xp.abs(floors) * 2.0**-23, xp.float32)
-        possible = tile >= floors[:, None]
+        # The products are float32, and rounding keeps the order: none is lost by it.
+        possible = tile >= xp.astype(floors, xp.float32)[:, None]
         if targets.beyond.shape[0]:
             numbers = xp.arange(columns.start, columns.stop, device=targets.beyond.device)
             possible = possible | xp.any(numbers[:, None] == targets.beyond[None, :], axis=1)
@@ -227,7 +234,7 @@ class DeviceNearest(Nearest):
         self.measured += int(i.shape[0])
 
     def _insert(self, part: slice, rows: Any, ranks: Any, indices: Any) -> None:
-        """Sorts what is held and what is new by (row, rank, row number), and keeps k of each row."""
+        """Sorts what is held and what is new by (row, rank, row number); keeps k of each row."""
         xp = namespace(ranks)
         held = part.stop - part.start
         own = xp.arange(held, device=rows.device)
@@ -270,5 +277,5 @@ def merge(
     return (
         np.take_along_axis(indices, best, axis=1),
         np.take_along_axis(ranks, best, axis=1),
-        certified.all(axis=0),
+        np.asarray(certified.all(axis=0)),
     )

@@ -15,6 +15,12 @@ compiled = numba.njit(nogil=True, cache=True)
 RUN = 128
 STEP = 16
 
+LOWEST = -(2.0**127)
+"""A floor under every product but minus infinity, whole in bfloat16 too."""
+
+ROUNDOFF = 2.0**-8
+"""A bfloat16 product was rounded to its 8 significant bits, by at most this share of itself."""
+
 
 @compiled
 def _pattern(floor, shift, scratch):
@@ -32,25 +38,27 @@ def _pattern(floor, shift, scratch):
 
 
 @compiled
-def _above(run, pattern):
+def _largest(run):
     largest = run[0]
     for j in range(len(run)):
         largest = max(largest, run[j])
-    return largest >= pattern
+    return largest
 
 
 @compiled
-def _below(run, pattern):
+def _least(run):
     least = run[0]
     for j in range(len(run)):
         least = min(least, run[j])
-    return least <= pattern
+    return least
 
 
 @compiled
 def _prune(count, columns, scores, lower, k, floor):
     """Drops what the k best of a buffer rule out; returns the new count and floor."""
     if count >= k:
+        # That `lower` was rounded to float32 does no harm: scores are float32, and rounding keeps
+        # the order.
         floor = max(floor, np.float64(np.partition(lower[:count], count - k)[count - k]))
     kept = 0
     for c in range(count):
@@ -61,80 +69,100 @@ def _prune(count, columns, scores, lower, k, floor):
 
 
 @compiled
-def _passes(bits, pattern, negative, sign):
-    """Whether one score, as an unsigned pattern, reaches the floor's pattern."""
-    if negative:
-        return bits <= pattern
-    return bits >= pattern and bits < sign
+def _next(unsigned, signed, start, pattern, sign):
+    """The first column from ``start`` on whose score reaches the floor's pattern, or the width.
+
+    Long runs are searched first; where one holds something, short ones find it.
+    """
+    width, j = len(unsigned), start
+    negative, floor = pattern >= sign, np.int64(pattern)
+    while j < width:
+        run = RUN if j % RUN == 0 else STEP
+        end = min(j - j % run + run, width)
+        if negative:
+            hit = np.int64(_least(unsigned[j:end])) <= floor
+        else:
+            hit = np.int64(_largest(signed[j:end])) >= floor
+        if hit and run == RUN:
+            end = min(j + STEP, width)
+        if hit and negative:
+            while j < end and np.int64(unsigned[j]) > floor:
+                j += 1
+        elif hit:
+            while j < end and np.int64(signed[j]) < floor:
+                j += 1
+        if hit and j < end:
+            return j
+        j = end
+    return width
 
 
 @compiled
-def scan(tile, signed, first, k, floors, bounds, own, start, buffer):
+def _seed(unsigned, signed, k, shift, scratch, best):
+    """A score that k columns of a row reach beside its own: the least of the k + 1 best runs'."""
+    runs = len(unsigned) // STEP
+    for r in range(runs):
+        run = slice(r * STEP, (r + 1) * STEP)
+        largest = _largest(signed[run])
+        pattern = np.uint32(largest) if largest >= 0 else np.uint32(_least(unsigned[run]))
+        scratch.view(np.uint32)[0] = pattern << shift
+        best[r] = scratch[0]
+    return np.float64(np.partition(best[:runs], runs - k - 1)[runs - k - 1])
+
+
+@compiled
+def scan(tile, first, k, bounds, rows, buffer):
     """Appends to each row's buffer the columns that its k nearest may include.
 
-    tile (q, m): bit patterns, uint16 of bfloat16 or uint32 of float32; signed: the same memory as
-    signed integers. first: the number of the tile's column 0 in the block of targets. floors (q,):
-    the least product of interest, raised as the buffer fills. bounds: ``twice`` (q,), the two-sided
-    bound that belongs to a row, and ``above`` (m,). own (q,): the column that is the row itself, or
-    -1. start (q,): the column to go on from. buffer: `columns`, `scores`, `lower` (q, capacity) and
-    `counts` (q,), where ``lower`` is the floor that a pair proves for the others.
+    tile: the scores (q, m) as unsigned patterns, uint16 of bfloat16 or uint32 of float32, and the
+    same memory as signed integers. first: the number of the tile's column 0 in the block of
+    targets. bounds: `floors` (q,), the least product of interest, raised as the buffer fills;
+    `twice` (q,), the two-sided bound that belongs to a row; `above` (m,). rows: `own` (q,), the
+    column that is the row itself, or -1, and `start` (q,), the column to go on from. buffer:
+    `columns`, `scores`, `lower` (q, capacity) and `counts` (q,), where a score is the largest that
+    the product may have been, and ``lower`` the floor that a pair proves for the others.
 
     Returns how many rows stopped early, their buffer full of columns that only a measurement can
     rule out; ``start`` says where.
     """
-    twice, above = bounds
+    unsigned, signed = tile
+    floors, twice, above = bounds
+    own, start = rows
     columns, scores, lower, counts = buffer
-    width, capacity = tile.shape[1], columns.shape[1]
-    shift = np.uint32(32 - 8 * tile.itemsize)
+    width, capacity = unsigned.shape[1], columns.shape[1]
+    shift = np.uint32(32 - 8 * unsigned.itemsize)
     sign = np.uint32(0x80000000) >> shift
-    # A bfloat16 product was rounded once more, by at most 2^-8 of itself; a float32 one was not.
-    roundoff = 2.0**-8 if shift else 0.0
+    roundoff = ROUNDOFF if shift else 0.0
     scratch = np.empty(1, np.float32)
+    best = np.empty(width // STEP + 1, np.float32)
+    widest = above.max()
     stopped = 0
-    for i in range(tile.shape[0]):
+    for i in range(len(unsigned)):
+        if floors[i] <= LOWEST and counts[i] == 0 and width // STEP > k:
+            score = _seed(unsigned[i], signed[i], k, shift, scratch, best)
+            floors[i] = max(floors[i], score - roundoff * abs(score) - twice[i] - widest)
         pattern = _pattern(floors[i], shift, scratch)
-        negative = pattern >= sign
         count = counts[i]
-        j = start[i]
-        reach = RUN
+        j = _next(unsigned[i], signed[i], start[i], pattern, sign)
         while j < width:
-            # A long run is searched first; where it holds something, short ones find it.
-            end = min(j + reach, width)
-            if negative:
-                hit = _below(tile[i, j:end], pattern)
-            else:
-                hit = _above(signed[i, j:end], np.int64(pattern))
-            if not hit:
-                j = end
-                reach = RUN if j % RUN == 0 else STEP
-                continue
-            if reach == RUN:
-                reach = STEP
-                continue
-            while j < end:
-                bits = np.uint32(tile[i, j])
-                if _passes(bits, pattern, negative, sign) and first + j != own[i]:
-                    if count == capacity:
-                        count, floors[i] = _prune(
-                            count, columns[i], scores[i], lower[i], k, floors[i]
-                        )
-                        pattern = _pattern(floors[i], shift, scratch)
-                        negative = pattern >= sign
-                        if 4 * count > 3 * capacity:
-                            break
-                        continue
-                    scratch.view(np.uint32)[0] = bits << shift
-                    score = np.float64(scratch[0])
-                    columns[i, count] = first + j
-                    scores[i, count] = score + roundoff * abs(score)
-                    lower[i, count] = score - roundoff * abs(score) - twice[i] - above[j]
-                    count += 1
+            if first + j != own[i] and count == capacity:
+                count, floors[i] = _prune(count, columns[i], scores[i], lower[i], k, floors[i])
+                pattern = _pattern(floors[i], shift, scratch)
+                if 4 * count > 3 * capacity:
+                    stopped += 1
+                    break
+            elif first + j != own[i]:
+                scratch.view(np.uint32)[0] = np.uint32(unsigned[i, j]) << shift
+                score = np.float64(scratch[0])
+                columns[i, count] = first + j
+                scores[i, count] = score + roundoff * abs(score)
+                lower[i, count] = score - roundoff * abs(score) - twice[i] - above[j]
+                count += 1
                 j += 1
-            if j < end:
-                break
-            reach = RUN if j % RUN == 0 else STEP
+            else:
+                j += 1
+            j = _next(unsigned[i], signed[i], j, pattern, sign)
         start[i], counts[i] = j, count
-        stopped += j < width
     return stopped
 
 

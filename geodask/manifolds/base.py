@@ -29,8 +29,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..arrays.namespace import namespace
+from ..arrays.device import to_host
+from ..arrays.namespace import namespace, widen
 from ..errors import PointShapeError, SpecError
+
+BEYOND = -(2.0**126)
+"""Far under every other product. Not -inf: libraries pad with zeros, and their product is NaN."""
 
 
 class Queries(NamedTuple):
@@ -58,7 +62,7 @@ class Targets(NamedTuple):
     above: Any
     """(rows,) float64: how far, beyond the slack, a product may lie above the score."""
     beyond: Any
-    """Row numbers that the operand cannot represent. Their products are -inf: measure them all."""
+    """Rows that the operand cannot represent. Their products are `BEYOND`: measure them all."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ class Manifold(ABC):
         """What is wrong with the points, with their first row numbers; None where nothing is."""
         if tuple(p.shape[-len(self.point_shape) :]) != self.point_shape:
             return f"{self} has points of shape {self.point_shape}, but rows {p.shape[1:]} came."
-        codes = np.asarray(self.complaints(p)).reshape(-1)
+        codes = to_host(self.complaints(p)).reshape(-1)
         bad = np.flatnonzero(codes)
         if len(bad) == 0:
             return None
@@ -161,7 +165,7 @@ class Manifold(ABC):
 
     @abstractmethod
     def log(self, p: Any, q: Any) -> Any:
-        """The velocity at p of the shortest geodesic that reaches q at time 1; NaN at the cut locus."""
+        """The velocity at p of the shortest geodesic to q, at q at time 1; NaN at the cut locus."""
 
     @abstractmethod
     def transport(self, p: Any, q: Any, u: Any) -> Any:
@@ -205,7 +209,7 @@ class Manifold(ABC):
 
     @abstractmethod
     def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
-        """The rank of two stored vectors in real arithmetic, to the digits of the decimal context."""
+        """The rank of two stored rows in real arithmetic, to the digits of the decimal context."""
 
     def features(self, x: Any) -> Any:
         """What `pair_ranks` needs again and again of each stored row."""
@@ -238,8 +242,8 @@ class Rows(NamedTuple):
 
 
 def rows_of(manifold: Manifold, x: Any) -> Rows:
-    """The block with its features computed."""
-    return Rows(x, manifold.features(x))
+    """The block, of float32 or wider, with its features computed."""
+    return Rows(widen(x), manifold.features(x))
 
 
 def _subclasses(cls: type) -> list[type]:

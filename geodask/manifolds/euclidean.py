@@ -7,12 +7,15 @@ from typing import Any, ClassVar, NamedTuple, final
 
 import numpy as np
 
-from ..arrays.namespace import dot, is_host, lane_sum, namespace, norm, where
-from ..arrays.product import fill_columns, product_error, rounded
-from .base import Manifold, Queries, Rows, Targets
+from ..arrays.namespace import dot, is_host, lane_sum, namespace, norm, sqrt, where
+from ..arrays.product import FLUSHED, fill_columns, product_error, rounded
+from .base import BEYOND, Manifold, Queries, Rows, Targets
 
 LARGEST = 1e150
 """Squares of larger coordinates leave float64."""
+
+COLUMN_LOSS = 2.0**-20
+"""What a half square may lose, as a share, when it is written into three columns of bfloat16."""
 
 
 class Frame(NamedTuple):
@@ -105,7 +108,7 @@ class Euclidean(Manifold):
         return pair_chords(x.points, x.features, rows, y.points, y.features, others)[0]
 
     def rank_to_dist(self, rank: Any) -> Any:
-        return namespace(rank).sqrt(rank)
+        return sqrt(rank)
 
     def rank_error(self, rank: Any) -> Any:
         # One rounding a difference, one a square, n / 8 + 3 in the lane sum; and squares that
@@ -125,14 +128,15 @@ class Euclidean(Manifold):
         points = xp.astype(x.points, xp.float64)
         centre = xp.mean(points, axis=0)
         reach = float(xp.max(xp.abs(points - centre))) * math.sqrt(self.n)
-        scale = 2.0 ** -math.frexp(reach)[1] if 0 < reach < math.inf else 1.0
+        scale = 2.0 ** min(-math.frexp(reach)[1], 1023) if 0 < reach < math.inf else 1.0
         operand, lost, length = rounded(points, centre, x.features * scale, precision, extra=3)
         fill_columns(operand, self.n, xp.ones_like(length))
         operand[:, -2:] = operand[:, -3:-2]
         share, square = _share(lost, length), length * length
-        # Operands under 2^-126 may be flushed to zero, against others of at most 2^30; and the
-        # ranks themselves are rounded.
-        slack = (share + self._gamma + self._rounding) * square / 2 + self.n * 2.0**-90
+        # The ranks themselves are rounded; and operands under 2^-126, against others of at most
+        # 2^30, may be flushed to zero.
+        slack = (share + self._gamma + self._rounding) * square / 2
+        slack = slack + self._underflow(scale) + self.n * FLUSHED * 2.0**36
         return Queries(operand, slack, Frame(centre, scale, square, share))
 
     def targets(self, y: Rows, frame: Frame, precision: str) -> Targets:
@@ -142,20 +146,24 @@ class Euclidean(Manifold):
         beyond = ~(length <= 2.0**30)
         (far,) = xp.nonzero(beyond)
         operand[far, :] = 0
-        half = where(~beyond, length * length / 2, 0.0)
-        share = _share(where(~beyond, lost, 0.0), length)
-        # This side's part goes into the column itself, so a product lies above only. 2^-20: what
-        # the three columns lose.
-        spread = 1.01 * (frame.share + share) + 3 * self._gamma + self._rounding + 2.0**-20
+        lost, length = where(~beyond, lost, 0.0), where(~beyond, length, 0.0)
+        half, share = length * length / 2, _share(lost, length)
+        # This side's part goes into the column itself, so a product lies above only.
+        spread = 1.01 * (frame.share + share) + 3 * self._gamma + self._rounding + COLUMN_LOSS
         spread = spread * half
-        fill_columns(operand, self.n, where(~beyond, spread - half, -math.inf))
+        fill_columns(operand, self.n, where(~beyond, spread - half, BEYOND))
         below = 1.01 * share * float(xp.max(frame.square)) / 2
         return Targets(operand, below, 2 * spread + below, far)
 
     def score(self, rank: Any, queries: Queries) -> Any:
         square, scale = queries.frame.square, queries.frame.scale
         scaled = rank * scale * scale
-        return (square - scaled) / 2 - self._rounding * (square + scaled)
+        margin = self._rounding * (square + scaled) + self._underflow(scale)
+        return (square - scaled) / 2 - margin
+
+    def _underflow(self, scale: float) -> float:
+        """What a rank loses in squares that leave float64 downwards, in the frame."""
+        return self.n * 2.0**-1074 * scale * scale
 
     @property
     def _gamma(self) -> float:

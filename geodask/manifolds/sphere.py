@@ -7,7 +7,18 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from ..arrays.namespace import dot, eps, is_host, lane_sum, namespace, norm, where
+from ..arrays.namespace import (
+    dot,
+    eps,
+    is_host,
+    lane_sum,
+    namespace,
+    norm,
+    sqrt,
+    unit,
+    where,
+    widen,
+)
 from ..arrays.product import FLUSHED, product_error, rounded
 from ..arrays.series import atan, sinc
 from ..errors import SpecError
@@ -55,8 +66,7 @@ class Sphere(Manifold):
     # --- points and tangent vectors -------------------------------------------------------------
 
     def project(self, x: Any) -> Any:
-        length = norm(x)
-        return x / where(length > 0, length, math.nan)[..., None]
+        return unit(x)
 
     def to_tangent(self, p: Any, v: Any) -> Any:
         return v - dot(p, v)[..., None] * p
@@ -71,6 +81,8 @@ class Sphere(Manifold):
         xp = namespace(p)
         # Unit vectors rounded to the dtype, by whatever order of summation, are off by less.
         tolerance = 2 * math.sqrt(self.n) * eps(p)
+        if is_host(p) and p.ndim == 2 and (abs(self.features(p) - 1) <= tolerance / 2).all():
+            return np.zeros(len(p), np.int8)  # one quick pass where nothing is near the limit
         length = norm(xp.astype(p, xp.float64))
         code = xp.astype(xp.abs(length - 1) > tolerance, xp.int8) * 3
         code = xp.where(length == 0, xp.full_like(code, 2), code)
@@ -109,9 +121,10 @@ class Sphere(Manifold):
         return where(~self._at_antipode(far), u, math.nan)
 
     def transport(self, p: Any, q: Any, u: Any) -> Any:
-        far = norm(p + q)[..., None]
-        safe = where(~self._at_antipode(far), far, math.nan)
-        return u - 2 * dot(q, u)[..., None] / (safe * safe) * (p + q)
+        # The reflection that exchanges p and -q. As one it keeps lengths however p + q is rounded,
+        # which <q, u>, equal to <p + q, u> but for rounding, does not near the antipode.
+        axis = self.midpoint(p, q)
+        return u - 2 * dot(axis, u)[..., None] * axis
 
     def midpoint(self, p: Any, q: Any) -> Any:
         far = norm(p + q)[..., None]
@@ -129,9 +142,11 @@ class Sphere(Manifold):
         if is_host(x):
             from ..arrays.fused import row_norms
 
-            return 1 / row_norms(x)
-        x = xp.astype(x, xp.float64)
-        return 1 / xp.sqrt(lane_sum(x * x))
+            length = row_norms(widen(x))
+        else:
+            x = xp.astype(x, xp.float64)
+            length = sqrt(lane_sum(x * x))
+        return 1 / where(length > 0, length, math.nan)
 
     def canonical(self, x: Any) -> Any:
         xp = namespace(x)
@@ -150,14 +165,17 @@ class Sphere(Manifold):
         return _ratio(*pair_chords(x.points, x.features, rows, y.points, y.features, others))
 
     def rank_to_dist(self, rank: Any) -> Any:
-        return 2 * self.radius * atan(namespace(rank).sqrt(rank))
+        return 2 * self.radius * atan(sqrt(rank))
 
     def rank_error(self, rank: Any) -> Any:
         # Canonical points err by one rounding a coordinate and by a common factor (the reciprocal
-        # of the norm, n / 16 + 4 roundings); lane sums add n / 8 + 3. In all a half-angle tangent
-        # t = sqrt(rank) is off by at most e (1 + t^2).
-        e = self._angle_error * (1 + rank)
-        return e * (2 * namespace(rank).sqrt(rank) + e)
+        # of the norm, n / 16 + 4 roundings); lane sums add n / 8 + 3. In all the half angle is off
+        # by at most e, and its tangent t = sqrt(rank) by e (1 + t^2) / (1 - e t); where e t reaches
+        # 1 the two points may be antipodes.
+        e, t = self._angle_error, namespace(rank).sqrt(rank)
+        far = e * t >= 1
+        off = where(~far, e * (1 + rank) / where(~far, 1 - e * t, 1.0), math.inf)
+        return off * (2 * t + off)
 
     def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
         pp, qq = (sum((a * a for a in each), Decimal(0)) for each in (p, q))

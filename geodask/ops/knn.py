@@ -16,10 +16,10 @@ from ..errors import MemoryPlanError, SpecError
 from ..kernels.nearest import TILE, merge, nearest
 from ..store.group import ArraySpec
 
-TASKS = 64
-"""Tasks that a job of moderate size is cut into, so that a few workers finish together."""
-TASK_WORK = (2.0e11, 4.0e16)
-"""Least and most work of a task, in operations: about a second on a core, a minute on a GPU."""
+TASKS = (64, 20_000)
+"""A job is cut into so many tasks at least, where they are long enough, and at most."""
+TASK_WORK = (4.0e11, 5.0e12)
+"""Work of a task in operations, as far as TASKS allows: on a core about one second to twenty."""
 SELECTION = 96
 """What selecting a pair costs beside its 2 n operations of the product, counted as dimensions."""
 RATIO = 16
@@ -83,8 +83,9 @@ class Knn(Operation):
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
         x, y = inputs[0], inputs[-1]
         pair = 2.0 * (x.manifold.n + SELECTION)
-        least, most = TASK_WORK
-        pairs = min(max(pair * len(x) * len(y) / TASKS, least), most) / pair
+        work = pair * len(x) * len(y)
+        shortest, longest = TASK_WORK
+        pairs = max(shortest, min(work / TASKS[0], longest), work / TASKS[1]) / pair
         rows = 1 << round(math.log2(max(1.0, math.sqrt(pairs / RATIO))))
         rows = max(1, min(rows, len(x), (1 << 26) // self.k))
         # Panels of one size: the last one is not a small remainder.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.points import Points, block_rows, points
+from ..engine.points import Points, points
 from ..engine.sources import Lazy, Memory, source_of
 from ..errors import PointShapeError, SpecError
 from ..manifolds.base import Manifold
@@ -134,7 +134,7 @@ def _lazy(verb: Verb, *arguments: Any, on_undefined: str = "nan") -> Any:
     operation = Pointwise(verb, checked_policy(on_undefined))
     inputs = operands(verb, *arguments)
     rows = rows_of(inputs)
-    width = min(block_rows(each) for each in inputs if len(each) == rows)
+    width = min(each.source.block_rows for each in inputs if len(each) == rows)
     width = min(width, operation.layout(inputs).rows_per_block)
     row_shape, dtype = operation.row_shape(inputs), operation.dtype(inputs)
     # Rows are the index 0; a single row has an index of its own, so every block gets it whole.

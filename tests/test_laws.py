@@ -1,0 +1,94 @@
+"""Every law of `geodask.testing`, for every manifold and array library, on easy and hard rows."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import array_api_strict
+import numpy as np
+import pytest
+import torch
+
+import geodask as gd
+from geodask import testing
+from geodask.manifolds.base import Manifold
+
+MANIFOLDS = [
+    *(gd.Sphere(n, curvature=curvature) for n in (2, 3, 17, 384) for curvature in (1.0, 0.25)),
+    *(gd.Euclidean(n) for n in (1, 3, 17)),
+]
+KINDS = [
+    *((xp, dtype) for xp in (np, torch) for dtype in ("float64", "float32")),
+    (array_api_strict, "float64"),
+]
+
+
+def hard(on: Manifold) -> np.ndarray:
+    """Axes, diagonals and rows close to them, rows twice, denormal coordinates, zeros, scales."""
+    axis, diagonal = np.eye(on.n)[0], np.ones(on.n)
+    near, tiny = 1e-9 * np.arange(on.n), np.full(on.n, 5e-324)
+    rows = np.array([axis, -axis, axis + near, axis + tiny, diagonal, diagonal, diagonal + near])
+    if isinstance(on, gd.Euclidean):
+        return np.concatenate([rows * scale for scale in (0, 1e-8, 1, 1e8)])
+    return on.project(rows)
+
+
+@functools.cache
+def samples(on: Manifold, kind: tuple[Any, str]) -> list[testing.Sample]:
+    xp, dtype = kind
+    return [testing.sample(on, xp, points, dtype) for points in (None, hard(on))]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind[0].__name__}-{kind[1]}")
+@pytest.mark.parametrize("on", MANIFOLDS, ids=str)
+@pytest.mark.parametrize("law", testing.LAWS, ids=lambda law: law.__name__)
+def test_law(law: Callable, on: Manifold, kind: tuple[Any, str]) -> None:
+    for rows in samples(on, kind):
+        law(on, rows)
+
+
+class Plain(gd.Sphere):
+    """A sphere without fast paths."""
+
+    norm, dist, midpoint, pair_ranks = (
+        getattr(Manifold, name) for name in ("norm", "dist", "midpoint", "pair_ranks")
+    )
+
+
+def test_the_references_obey_the_laws() -> None:
+    testing.check_manifold(Plain(3, curvature=0.25))
+
+
+# --- the laws can fail --------------------------------------------------------------------------
+
+S = gd.Sphere(3)
+CLOCK = iter(range(10**6))
+
+WRONG = {
+    "value_round_trips": {"to_spec": lambda on: {"manifold": "Sphere", "n": 4}},
+    "random_repeats": {"random": lambda on, shape, seed: S.random(shape, next(CLOCK))},
+    "results_stay_on_the_manifold": {"exp": lambda on, p, u: p + u},
+    "projections_are_idempotent": {"to_tangent": lambda on, p, v: S.to_tangent(p, v) + 1e-9 * p},
+    "inner_is_bilinear": {"norm": lambda on, p, u: abs(u).sum(-1)},
+    "exp_starts_with_its_tangent": {"exp": lambda on, p, u: S.exp(p, 1.001 * u)},
+    "exp_and_log_are_inverse": {"log": lambda on, p, q: S.to_tangent(p, q - p)},
+    "dist_of_exp_is_the_length": {"dist": lambda on, p, q: np.arccos((p * q).sum(-1).clip(-1, 1))},
+    "dist_is_a_metric": {"dist": lambda on, p, q: S.dist(p, q) ** 2},
+    "transport_is_an_isometry": {"transport": lambda on, p, q, u: S.to_tangent(q, u)},
+    "geodesics_have_constant_speed": {"geodesic": lambda on, p, q, t: S.project(p + t * (q - p))},
+    "midpoint_is_half_way": {"midpoint": lambda on, p, q: S.geodesic(p, q, 0.5001)},
+    "shape_dtype_and_library_stay": {"dist": lambda on, p, q: S.dist(p, q).squeeze()},
+    "batch_equals_loop": {"norm": lambda on, p, u: S.norm(p, u - u.mean(0))},
+    "closed_forms_equal_the_reference": {"dist": lambda on, p, q: 2 * S.dist(p, q)},
+    "rank_orders_by_distance": {"rank": lambda on, p, q: S.rank(p, q) ** 2},
+    "rank_is_exact_to_its_error": {"rank": lambda on, p, q: (1 - p @ q.T).diagonal() / 2},
+    "pair_ranks_equal_the_reference": {"rank": lambda on, p, q: S.rank(p, q) * (1 + 1e-15)},
+    "surrogate_keeps_its_bound": {"score": lambda on, rank, x: S.score(rank, x) + 2 * x.slack},
+}
+
+
+@pytest.mark.parametrize("law", testing.LAWS, ids=lambda law: law.__name__)
+def test_a_law_catches_what_breaks_it(law: Callable) -> None:
+    broken = type("Broken", (gd.Sphere,), WRONG[law.__name__])(3)
+    with pytest.raises(AssertionError):
+        law(broken, testing.sample(S))
