@@ -118,18 +118,16 @@ class Knn(Operation):
         return packed
 
     def _search(
-        self, work: Work, queries: np.ndarray, first: int, panel: tuple[int, ...], packed: Any
+        self, work: Work, queries: np.ndarray, first: int, panel: tuple[int, int, int], packed: Any
     ) -> None:
         """The nearest of a panel (start, stop, step) to queries numbered from ``first``, packed."""
         y, budget, stats = work.inputs[-1], work.budget, work.stats
         with stats.timing_kernel():
             own = first if self.itself else None
-            running = nearest(
-                y.manifold, _kernel_rows(queries), self.k, budget.place, budget.surrogate, own
-            )
+            running = nearest(y.manifold, queries, self.k, budget.place, budget.surrogate, own)
         for number, block in stream(y, *panel, stats):
             with stats.timing_kernel():
-                running.fold(_kernel_rows(block), number)
+                running.fold(block, number)
         indices, ranks, certified = running.result()
         packed[:, : self.k], packed[:, self.k : -1] = indices, ranks.view(np.int64)
         packed[:, -1] = certified
@@ -270,11 +268,6 @@ def knn(x: Points, y: Points | None = None, *, k: int) -> Plan:
         )
     inputs = (x,) if y is None else (x, y)
     return Plan(Knn(int(k), y is None), inputs)
-
-
-def _kernel_rows(rows: np.ndarray) -> np.ndarray:
-    """Rows in a dtype the kernels compute with; float16 to float32 is exact."""
-    return rows.astype(np.float32) if rows.dtype == np.float16 else rows
 
 
 def _slice_rows(y: Points, layout: Layout) -> int:
