@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import psutil
 
-from ..arrays.threads import keep_to_one_thread
+from ..arrays.threads import keep_freed_blocks, keep_to_one_thread
 from ..events import Stats
 from ..store.group import Group
 from .operation import Budget, Layout, Operation, Work
@@ -45,6 +45,7 @@ class Done:
 def run_task(job: Job, task: Task, group: Group) -> Done:
     """Computes the task and writes its objects. Doing it twice writes the same bytes."""
     keep_to_one_thread()
+    keep_freed_blocks()
     stats, digests = Stats(tasks=1), {}
     begin = time.perf_counter()
     for name, values in _compute(job, task, group, stats):

@@ -23,13 +23,10 @@ from ..arrays.device import Place, to_host
 from ..arrays.namespace import namespace
 from ..arrays.product import HostProduct, device_product, precision_for
 from ..arrays.select import smallest
-from ..manifolds.base import BEYOND, Manifold, Rows, Targets, rows_of
+from ..manifolds.base import Manifold, Rows, Targets, rows_of
 
 NOBODY = np.iinfo(np.int64).max
 """The row number in a place not yet filled: it is after every other."""
-
-LOWEST = BEYOND / 2
-"""A floor under every product but those of rows that are measured anyway."""
 
 TILE = (1024, 2048)
 """Query rows by target rows of one product: in bfloat16 4 MiB, a processor's cache."""
@@ -141,6 +138,8 @@ class HostNearest(Nearest):
 
     def _floors(self, part: slice, targets: Targets) -> np.ndarray:
         """Below this product no target can be among the k nearest, by what has been measured."""
+        from .scan import LOWEST
+
         queries = self.queries
         held = np.full(len(self.x), math.inf)
         held[part] = self.ranks[part, -1]

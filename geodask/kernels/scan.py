@@ -15,8 +15,8 @@ compiled = numba.njit(nogil=True, cache=True)
 RUN = 128
 STEP = 16
 
-LOWEST = -(2.0**127)
-"""A floor under every product but minus infinity, whole in bfloat16 too."""
+LOWEST = -(2.0**125)
+"""A floor under every product but those of rows beyond (`BEYOND`), which are measured anyway."""
 
 ROUNDOFF = 2.0**-8
 """A bfloat16 product was rounded to its 8 significant bits, by at most this share of itself."""
