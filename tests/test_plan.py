@@ -1,6 +1,7 @@
 """Plans say what they cost and keep to it; threads and Dask give the same bytes."""
 
 import io
+import pickle
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 import geodask as gd
 from geodask.config import settings
+from geodask.engine.driver import Run
 from geodask.engine.progress import Progress
 from geodask.events import PlanEnded, PlanStarted, Stats, TaskDone
 
@@ -106,6 +108,23 @@ def test_a_cluster_gives_the_bytes_of_threads(
     assert gd.knn(lazy, k=4).persist().indices.shape == (2000, 4)
     assert not list((tmp_path / "store").glob("scratch-*"))
     assert not list((tmp_path / "store").glob("points-stage-*"))
+
+
+def test_what_tasks_carry_does_not_grow_with_the_rows(
+    sphere: gd.Points, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = gd.points(sphere.read(0, 2000), sphere.manifold, ids=np.arange(2000).astype(str))
+    named.save(tmp_path / "x.zarr")
+    sizes = []
+    run = Run.run
+
+    def measure(self: Run) -> None:
+        sizes.append(len(pickle.dumps(self.job)))
+        run(self)
+
+    monkeypatch.setattr(Run, "run", measure)
+    gd.knn(gd.open(tmp_path / "x.zarr"), k=4).persist()
+    assert sizes[0] < 2000
 
 
 @pytest.mark.usefixtures("client")

@@ -21,9 +21,10 @@ from ..store.group import ArraySpec, Group, create, find
 from ..store.keys import canonical, content_key, digest, join_digests
 from ..store.objects import Objects
 from .checks import check_rows
+from .derived import Projected
 from .executors import Executor, bounded
 from .points import Points, storage_rows
-from .sources import Lazy, Projected, Zarr
+from .sources import Lazy, Zarr
 
 DIGEST_BYTES = 16 << 20
 FRESH_SECONDS = 2.0
@@ -53,6 +54,7 @@ def admit(x: Points, settings: Settings, engine: Executor, objects: Objects) -> 
 
     Raises NotOnManifoldError for rows that are not points, with their source and numbers.
     """
+    x = replace(x, ids=None)  # tasks carry the points, and have no use for a name a row
     fingerprint = x.source.fingerprint()
     content: dict[str, Any] = {"shape": list(x.shape), "dtype": x.dtype.name}
     if settings.trust == "metadata" and fingerprint is not None and x.source.travels:

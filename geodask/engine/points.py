@@ -11,18 +11,9 @@ from ..config import settings
 from ..errors import PointShapeError, SpecError, StoreError
 from ..manifolds.base import Manifold
 from .checks import check_rows, check_source
+from .derived import Joined, Projected, Selected, project_rows
 from .ids import as_ids, load_ids, save_ids
-from .sources import (
-    BLOCK_BYTES,
-    Joined,
-    Memory,
-    Projected,
-    Selected,
-    Source,
-    Zarr,
-    project_rows,
-    source_of,
-)
+from .sources import BLOCK_BYTES, Memory, Source, Zarr, source_of
 
 STORED_BYTES = 8 << 20
 

@@ -1,0 +1,105 @@
+"""Rows made of the rows of other sources: projected, selected, joined."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..manifolds.base import Manifold
+from .sources import Source
+
+PROJECTED_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Projected(Source):
+    """The points nearest to the rows of another source, in its dtype."""
+
+    base: Source
+    manifold: Manifold
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        return project_rows(self.manifold, self.base.read(start, stop))
+
+    @property
+    def chunk_rows(self) -> int:
+        return self.base.chunk_rows
+
+    def fingerprint(self) -> list[Any] | None:
+        return self.base.fingerprint()
+
+    @property
+    def label(self) -> str:
+        return self.base.label
+
+    def to_dask(self) -> Any:
+        return self.base.to_dask().map_blocks(
+            partial(project_rows, self.manifold),
+            dtype=self.dtype,
+            meta=np.empty((0,) * len(self.shape), self.dtype),
+        )
+
+
+def project_rows(manifold: Manifold, rows: np.ndarray) -> np.ndarray:
+    """The nearest points; a row that has none stays as it is, for the check to name."""
+    out = np.empty_like(rows)
+    for start in range(0, len(rows), PROJECTED_ROWS):
+        part = rows[start : start + PROJECTED_ROWS]
+        found = manifold.project(part.astype(np.float64)).astype(rows.dtype)
+        lost = ~np.isfinite(found).reshape(len(part), -1).all(axis=1)
+        found[lost] = part[lost]
+        out[start : start + PROJECTED_ROWS] = found
+    return out
+
+
+@dataclass(frozen=True)
+class Selected(Source):
+    """Some rows of another source, in any order."""
+
+    base: Source
+    rows: np.ndarray = field(repr=False, compare=False)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        rows = self.rows[start:stop]
+        out = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        order = np.argsort(rows, kind="stable")
+        step = max(self.base.chunk_rows, 4096)
+        ordered = rows[order]
+        for begin in np.unique(ordered // step) * step:
+            left, right = np.searchsorted(ordered, [begin, begin + step])
+            low, high = int(ordered[left]), int(ordered[right - 1]) + 1
+            out[order[left:right]] = self.base.read(low, high)[ordered[left:right] - low]
+        return out
+
+    @property
+    def label(self) -> str:
+        return f"selected rows of {self.base.label}"
+
+    def to_dask(self) -> Any:
+        return self.base.to_dask()[self.rows]
+
+
+@dataclass(frozen=True)
+class Joined(Source):
+    """Several sources, one after the other."""
+
+    parts: tuple[Source, ...]
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        pieces, offset = [np.empty((0, *self.shape[1:]), self.dtype)], 0
+        for part in self.parts:
+            low, high = max(start - offset, 0), min(stop - offset, part.shape[0])
+            if low < high:
+                pieces.append(part.read(low, high))
+            offset += part.shape[0]
+        return np.concatenate(pieces).astype(self.dtype, copy=False)
+
+    @property
+    def label(self) -> str:
+        return " + ".join(part.label for part in self.parts)
+
+    def to_dask(self) -> Any:
+        import dask.array as da
+
+        return da.concatenate([part.to_dask().astype(self.dtype) for part in self.parts])

@@ -1,0 +1,228 @@
+"""A plan at work: what is stored of it, what is missing, and the run that completes it."""
+
+import time
+from dataclasses import replace
+
+from ..config import Settings
+from ..errors import MemoryPlanError, StoreError
+from ..events import PlanEnded, PlanStarted, Stats, Watcher
+from ..store.group import Group, create, find
+from ..store.keys import canonical, content_key
+from ..store.objects import Objects, memory_objects
+from .admission import Admitted
+from .driver import Run
+from .executors import Executor
+from .operation import Budget, Layout, Operation
+from .progress import Progress
+from .result import Report, make_report
+from .tasks import Job, loaded_bytes, warm_up
+
+NUMERICS = 1
+"""Raised when the bytes of every operation change, such as by another order of summation."""
+
+SHARE = 0.65
+"""The part of a process's memory limit that a plan takes: at 0.7 Dask spills, at 0.8 it pauses."""
+
+
+class Execution:
+    """A plan whose inputs are known, with the engine and the store it runs on."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        current: Settings,
+        engine: Executor,
+        objects: Objects,
+        admitted: list[Admitted],
+        named: bool,
+    ):
+        self.operation, self.current = operation, current
+        self.engine, self.objects = engine, objects
+        self.admitted = admitted
+        self.scratch = False
+        self.spec = {
+            "operation": operation.name,
+            "version": operation.version,
+            "numerics": NUMERICS,
+            "parameters": operation.parameters(),
+            "manifold": admitted[0].points.manifold.to_spec(),
+            "inputs": [each.content for each in admitted],
+        }
+        self.key = content_key(self.spec)
+        self.path = "" if named else f"{operation.name}-{self.key}"
+        self.name = f"gd-{operation.name}-{self.key[:8]}"
+        self.inputs = tuple(each.points for each in admitted)
+        self._named = named
+
+    # --- what is stored -------------------------------------------------------------------------
+
+    def find(self) -> Group | None:
+        """The group with this plan's result, complete or building; None where there is none."""
+        try:
+            found = find(self.objects, self.path)
+        except StoreError:
+            # A complete group without its digests: built again over what lies there.
+            return None
+        if found is None:
+            if self._named and self.objects.keys(""):
+                raise StoreError(
+                    f"{self.objects.url} must be empty or hold this plan's result",
+                    came="it holds something else",
+                    do="Pass another path.",
+                )
+            return None
+        if canonical(found.body["spec"]) != canonical(self.spec):
+            raise StoreError(
+                f"{found.name} must hold the result of this plan",
+                came="it holds that of another plan or of other rows",
+                do="Pass another path, or remove what is there.",
+            )
+        return found
+
+    def names(self, group: Group) -> list[str]:
+        return [name for name in group.arrays if name != "partials"]
+
+    def missing(self, group: Group | None, layout: Layout) -> list[tuple[int, int | None]]:
+        """The (block, panel) tasks that are not stored; a finish has the panel None."""
+        if group is not None and group.complete:
+            return []
+        done = group.digests if group is not None else {}
+        found: list[tuple[int, int | None]] = []
+        for block in range(layout.blocks):
+            if group is not None and all(
+                group.arrays[name].object_key(block) in done for name in self.names(group)
+            ):
+                continue
+            found.append((block, None))
+            found += [
+                (block, panel)
+                for panel in range(layout.panels)
+                if group is None
+                or group.arrays["partials"].object_key(block * layout.panels + panel) not in done
+            ]
+        return found
+
+    def go_to_scratch(self) -> None:
+        """Results for `compute` go to memory, or to a folder of their own where workers write."""
+        self.scratch = True
+        if self.engine.remote:
+            self.path = f"scratch-{self.key}-{time.time_ns():x}"
+        else:
+            self.objects, self.path = memory_objects(), self.path or self.name
+
+    # --- running --------------------------------------------------------------------------------
+
+    def job(self, group: Group | None) -> Job:
+        """What the tasks share. The layout of a group that was begun is adopted."""
+        layout = self.operation.layout(self.inputs)
+        if group is not None:
+            layout = Layout(**group.body["layout"])
+        budget = Budget(self.current.array, self.current.device, self.current.surrogate)
+        return Job(self.operation, self.inputs, layout, budget)
+
+    def warm_up(self, job: Job) -> tuple[int, float]:
+        """Every process loads its libraries and runs a trial: (largest resident bytes, work/s)."""
+        with self.engine.computing():
+            found = self.engine.everywhere(warm_up, job)
+        return max(base for base, _ in found), min(rate for _, rate in found)
+
+    def budgeted(self, job: Job) -> Job:
+        """The job with the memory of a task: as configured, or a share of the process's limit."""
+        task_bytes = self.current.memory_per_task
+        if task_bytes is None:
+            base = max(self.engine.everywhere(loaded_bytes))
+            room = SHARE * self.engine.memory_limit() - base
+            task_bytes = int(room / self.engine.threads_each())
+        return replace(job, budget=replace(job.budget, task_bytes=task_bytes))
+
+    def complete(self, begin: float, verify: bool) -> tuple[Group, Report]:
+        """The complete group and the report; computes what is missing."""
+        group = self.find()
+        if group is not None and group.complete:
+            if verify:
+                group.forget([key for key in group.digests if not group.intact(key)])
+                if self._lacks(group):
+                    group.reopen()
+            if group.complete:
+                seconds = time.perf_counter() - begin
+                stored = {**group.body["report"], "cache_hit": True, "seconds": seconds}
+                stored["blocks_stored"] = stored["blocks_computed"] + stored["blocks_stored"]
+                return group, Report(**{**stored, "blocks_computed": 0})
+        job = self.budgeted(self.job(group))
+        self._places = self.engine.everywhere(job.budget.describe)
+        cost = job.operation.cost(job.inputs, job.layout, job.budget)
+        if not self.scratch:
+            self._check_space(cost.bytes_written)
+        if group is None:
+            group = self._create(job.layout)
+        return self._run(job, group, begin)
+
+    def _check_space(self, needed: int) -> None:
+        """Raises MemoryPlanError where the result is more than the store may hold."""
+        room = self.current.store_max_bytes
+        if room is None:
+            room = self.objects.free_bytes() // 2
+        if needed > room:
+            raise MemoryPlanError(
+                f"{self.name} writes {needed} bytes to {self.objects.url}",
+                came=f"{room} may be taken there",
+                do="Free space, set geodask.store-max-bytes higher, or set another geodask.store.",
+            )
+
+    def _run(self, job: Job, group: Group, begin: float) -> tuple[Group, Report]:
+        todo = self.missing(group, job.layout)
+        watch: Watcher = Progress(self.current.progress)
+        total = sum(self.operation.work(job.layout, *t) for t in self.missing(None, job.layout))
+        left = sum(self.operation.work(job.layout, *task) for task in todo)
+        watch(PlanStarted(self.name, total, total - left, job.layout.rows))
+        run = Run(job, group, self.engine, self.name, watch)
+        try:
+            with self.engine.computing():
+                run.run()
+            for each in self.admitted:
+                each.check_unchanged()
+        except BaseException:
+            watch(PlanEnded(False))
+            raise
+        group.refresh()
+        if group.complete:  # another process was faster
+            group.clean(self.names(group))
+        stats = Stats()
+        for extra in group.extras:
+            stats.add(Stats(**extra.get("stats", {})))
+        everything = len(self.missing(None, job.layout))
+        facts = {
+            "operation": self.operation.name,
+            "key": self.key,
+            "url": group.name,
+            "cache_hit": False,
+            "seconds": time.perf_counter() - begin,
+            "device": " and ".join(sorted({device for device, _ in self._places})),
+            "surrogate": " and ".join(sorted({surrogate for _, surrogate in self._places})),
+            "blocks_computed": run.stats.tasks,
+            "blocks_stored": everything - len(todo),
+            "certified": self._certified(group),
+        }
+        report = make_report(facts, stats if group.extras else run.stats)
+        if not group.complete:
+            group.commit(self.names(group), report)
+        watch(PlanEnded(True))
+        return group, Report(**report)
+
+    def _certified(self, group: Group) -> float:
+        array = group.arrays.get("certified")
+        if array is None or array.shape[0] == 0:
+            return 1.0
+        counted = sum(int(group.read(array, block).sum()) for block in range(array.blocks))
+        return counted / array.shape[0]
+
+    def _lacks(self, group: Group) -> bool:
+        arrays = [group.arrays[name] for name in self.names(group)]
+        keys = (array.object_key(block) for array in arrays for block in range(array.blocks))
+        return any(key not in group.digests for key in keys)
+
+    def _create(self, layout: Layout) -> Group:
+        arrays = self.operation.outputs(self.inputs, layout)
+        partials = self.operation.partials(self.inputs, layout)
+        arrays += [partials] if partials is not None else []
+        return create(self.objects, self.path, self.spec, arrays, vars(layout))
