@@ -1,5 +1,6 @@
 """Threads of this process or the workers of a Dask cluster, both as submit and a callback."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -84,7 +85,9 @@ class Dask:
     remote: bool = True
 
     def computing(self) -> AbstractContextManager[None]:
-        return nullcontext()  # worker processes keep to their threads themselves
+        # Worker processes keep to their threads themselves; workers in this process do not.
+        here = os.getpid() in self.everywhere(os.getpid)
+        return one_thread_each() if here else nullcontext()
 
     def submit(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         return self.client.submit(function, *args, key=name, pure=False, retries=2)

@@ -93,10 +93,12 @@ class Plan:
             found = run.find()
             if found is None or not found.complete:
                 run.go_to_scratch()
-            group, report = run.complete(begin, verify=False)
-            arrays = {name: load(group, group.arrays[name]) for name in run.names(group)}
-            if run.scratch:
-                group.objects.delete_under(group.path)
+            try:
+                group, report = run.complete(begin, verify=False)
+                arrays = {name: load(group, group.arrays[name]) for name in run.names(group)}
+            finally:
+                if run.scratch:
+                    run.objects.delete_under(run.path)
         return self.operation.result(self, arrays, report)
 
     @contextmanager
