@@ -55,6 +55,9 @@ def settings() -> Settings:
         name: dask.config.get(f"geodask.{name}", default) for name, default in DEFAULTS.items()
     }
     for name, choices in CHOICES.items():
+        # YAML reads on, off and none as values of its own.
+        if found[name] is None or isinstance(found[name], bool):
+            found[name] = {True: "on", False: "off", None: "none"}[found[name]]
         if str(found[name]) not in choices:
             raise SpecError(
                 f"geodask.{name} must be one of {', '.join(choices)}, but is {found[name]!r}. "

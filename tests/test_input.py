@@ -387,12 +387,15 @@ def test_concat_joins_rows(x: gd.Points) -> None:
     assert holds(twice, np.tile(np.arange(1000), 2))
     assert holds(twice[[1999, 0, 1000]], [999, 0, 0])
     assert holds(gd.concat(iter([x])), slice(None))
-    wide = gd.points(ROWS.astype(np.float64), gd.Sphere(4), ids=NAMES, project=True)
-    assert gd.concat([x, wide]).dtype == np.float64
-    assert gd.concat([x, wide]).read(998, 1002).dtype == np.float64
     result = gd.knn(twice, k=1).compute()
     assert (result.indices[:, 0] == np.roll(np.arange(2000), 1000)).all()
     assert not result.distances.any()
+
+
+def test_concat_takes_points_of_one_dtype(x: gd.Points) -> None:
+    wide = gd.points(ROWS.astype(np.float64), gd.Sphere(4), ids=NAMES, project=True)
+    with pytest.raises(gd.SpecError, match="one dtype can be joined"):
+        gd.concat([x, wide])
 
 
 def test_concat_takes_points_of_one_manifold() -> None:

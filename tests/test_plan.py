@@ -127,6 +127,18 @@ def test_what_tasks_carry_does_not_grow_with_the_rows(
     assert sizes[0] < 2000
 
 
+def test_torch_has_its_threads_back_after_a_plan(sphere: gd.Points) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        gd.knn(sphere, k=4).compute()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.usefixtures("client")
 def test_a_store_that_workers_do_not_see_is_refused(
     sphere: gd.Points, monkeypatch: pytest.MonkeyPatch

@@ -1,5 +1,7 @@
 """Operations on rows: lazy, broadcasting, in float64, with NaN and a count at the cut locus."""
 
+from pathlib import Path
+
 import dask
 import numpy as np
 import pytest
@@ -100,6 +102,21 @@ def test_any_chunking_gives_the_same(x: gd.Points, y: gd.Points) -> None:
         assert np.allclose(gd.dist(cut, y).compute(), truth, rtol=1e-6)
         again = gd.dist(gd.points(da.from_array(y.read(0, 500), chunks=(chunks, 16)), S), x)
         assert equal(again, gd.dist(y, x))
+
+
+def test_rows_cut_along_columns_are_put_together(x: gd.Points, y: gd.Points) -> None:
+    import dask.array as da
+
+    cut = gd.points(da.from_array(x.read(0, 500), chunks=(100, 5)), S)
+    assert equal(gd.log_map(cut, y), gd.log_map(x, y))
+    assert equal(gd.midpoint(cut, y).array, gd.midpoint(x, y).array)
+    assert equal(gd.project(cut).array, gd.project(x).array)
+
+
+def test_project_as_a_plan_takes_rows_off_the_manifold(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", 3 * S.random(20, seed=1))
+    off = gd.points(tmp_path / "x.npy", S)
+    assert S.check(np.asarray(gd.plan(gd.project, off).persist().values)) is None
 
 
 def test_the_cut_locus_is_nan_and_counted_or_an_error() -> None:

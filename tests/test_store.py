@@ -300,6 +300,53 @@ def test_a_store_that_is_a_file_says_so(sphere: gd.Points, store: Path) -> None:
         gd.knn(sphere, k=4).persist()
 
 
+def test_what_was_computed_from_changed_rows_is_never_marked(
+    sphere: gd.Points, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A, changed to B while it is read, and changed back: no block of B may count as one of A."""
+    rows = sphere.read(0, 2000)
+    np.save(tmp_path / "x.npy", rows)
+    x = gd.points(tmp_path / "x.npy", gd.Sphere(24))
+    truth = arrays(gd.knn(sphere, k=4).compute())
+    submit, seen = Run._submit, []
+
+    def change_then_submit(self: Run, task: object) -> None:
+        if not seen:
+            np.save(tmp_path / "x.npy", rows[::-1])
+        seen.append(task)
+        submit(self, task)
+
+    for source in (x, x[:]):  # the file itself, and a selection of its rows
+        with monkeypatch.context() as patch:
+            patch.setattr(Run, "_submit", change_then_submit)
+            with pytest.raises(gd.StoreError, match="must stay as it is"):
+                gd.knn(source, k=4).persist()
+        np.save(tmp_path / "x.npy", rows)
+        seen.clear()
+    assert same(arrays(gd.knn(x, k=4).persist()), truth)
+    assert same(arrays(gd.knn(x[:], k=4).persist()), truth)
+
+
+def test_a_complete_group_is_not_made_a_building_one_again(tmp_path: Path) -> None:
+    objects = open_objects(str(tmp_path / "late"))
+    array = ArraySpec("values", (4,), 4, "float64")
+    group = create(objects, "g", {"k": 1}, [array], None)
+    group.mark(dict([group.write(array, 0, np.ones(4))[:2]]), {})
+    group.commit(["values"], {})
+    assert create(objects, "g", {"k": 1}, [array], None).complete
+    assert find(objects, "g").complete
+
+
+def test_a_relative_path_is_that_of_now(
+    sphere: gd.Points, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        assert not gd.knn(sphere, k=4).persist("out").report.cache_hit
+        assert (tmp_path / folder / "out" / "zarr.json").exists()
+
+
 # --- the parts -----------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 
 from threadpoolctl import threadpool_limits
 
@@ -18,18 +19,33 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt, from glibc's malloc.h."""
 
 
+_inside = 0
+_lock = Lock()
+_before = 1
+
+
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """In this context BLAS and OpenMP pools of the process, torch's included, use one thread."""
+    """In this context BLAS and OpenMP pools of the process, torch's included, use one thread.
+
+    Two plans may run at once: the last to leave gives torch back its threads.
+    """
+    global _inside, _before
     import torch
 
-    before = torch.get_num_threads()
     with threadpool_limits(limits=1):
-        try:
+        with _lock:
+            if _inside == 0:
+                _before = torch.get_num_threads()
+            _inside += 1
             torch.set_num_threads(1)
+        try:
             yield
         finally:
-            torch.set_num_threads(before)
+            with _lock:
+                _inside -= 1
+                if _inside == 0:
+                    torch.set_num_threads(_before)
 
 
 def keep_to_one_thread() -> None:

@@ -6,8 +6,10 @@ store under the files' inode, size and both times, and taken again when any of t
 changed less than two seconds before it was digested is not remembered at all.
 """
 
+import errno
 import json
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,9 @@ from ..store.group import ArraySpec, Group, create, find
 from ..store.keys import canonical, content_key, digest, join_digests
 from ..store.objects import Objects
 from .checks import check_rows
-from .derived import Projected
 from .executors import Executor, bounded
 from .points import Points, storage_rows
-from .sources import Lazy, Zarr
+from .sources import Zarr
 
 DIGEST_BYTES = 16 << 20
 FRESH_SECONDS = 2.0
@@ -92,7 +93,12 @@ class _Memory:
         self.objects, self.digests = objects, {}
         self.key = None
         self._saved_at = time.monotonic()
-        if fingerprint is None or _newest(fingerprint) > time.time() - FRESH_SECONDS:
+        # Only what a path names; two selections of a file have the same files.
+        if (
+            not x.source.travels
+            or fingerprint is None
+            or _newest(fingerprint) > time.time() - FRESH_SECONDS
+        ):
             return
         of = [x.source.label, fingerprint, x.manifold.to_spec(), settings.validate]
         self.key = f"admission/{content_key({'of': of, 'rows': _digest_rows(x)})}"
@@ -121,7 +127,7 @@ class _Memory:
 
 def _must_store(x: Points, engine: Executor) -> bool:
     """Rows that tasks cannot read where they are: to be computed, or in this process's memory."""
-    return isinstance(x.source, Lazy | Projected) or (engine.remote and not x.source.travels)
+    return x.source.computed or (engine.remote and not x.source.travels)
 
 
 def _store(x: Points, settings: Settings, objects: Objects, content: dict[str, Any]) -> Admitted:
@@ -143,15 +149,32 @@ def _store(x: Points, settings: Settings, objects: Objects, content: dict[str, A
                 group.digests[key] = found
         content["digest"] = join_digests(digests)
         path = f"points-{content_key(content)}"
-        if not _holds(objects, path, array):
-            group.commit(["points"], {})
-            objects.delete_under(path)
-            (Path(objects.url) / stage).rename(Path(objects.url) / path)
+        group.commit(["points"], {})
+        _move(objects, stage, path, array)
     finally:
         objects.delete_under(stage)
     source = Zarr(x.shape, x.dtype, objects.url, f"{path}/points", array.rows_per_chunk)
     stored = replace(x, source=source)
     return Admitted(stored, content, source.fingerprint())
+
+
+def _move(objects: Objects, stage: str, path: str, array: ArraySpec) -> None:
+    """Puts the copy in its place, unless another process has put an equal one there already."""
+    root = Path(objects.url)
+    for _ in range(3):
+        try:
+            (root / stage).rename(root / path)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        if _holds(objects, path, array):
+            return
+        # Damaged: out of the way in one step, so that nobody reads half of it.
+        with suppress(FileNotFoundError):
+            (root / path).rename(root / f"{stage}-damaged")
+        objects.delete_under(f"{stage}-damaged")
+    raise StoreError(f"The copy of the input at {root / path} cannot be replaced. Remove it.")
 
 
 def _holds(objects: Objects, path: str, array: ArraySpec) -> bool:

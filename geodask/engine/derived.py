@@ -23,6 +23,10 @@ class Projected(Source):
         return project_rows(self.manifold, self.base.read(start, stop))
 
     @property
+    def computed(self) -> bool:
+        return True
+
+    @property
     def chunk_rows(self) -> int:
         return self.base.chunk_rows
 
@@ -73,6 +77,13 @@ class Selected(Source):
         return out
 
     @property
+    def computed(self) -> bool:
+        return self.base.computed
+
+    def fingerprint(self) -> list[Any] | None:
+        return self.base.fingerprint()
+
+    @property
     def label(self) -> str:
         return f"selected rows of {self.base.label}"
 
@@ -94,6 +105,14 @@ class Joined(Source):
                 pieces.append(part.read(low, high))
             offset += part.shape[0]
         return np.concatenate(pieces).astype(self.dtype, copy=False)
+
+    @property
+    def computed(self) -> bool:
+        return any(part.computed for part in self.parts)
+
+    def fingerprint(self) -> list[Any] | None:
+        found = [part.fingerprint() for part in self.parts]
+        return None if all(each is None for each in found) else found
 
     @property
     def label(self) -> str:

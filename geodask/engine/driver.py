@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
@@ -28,13 +29,15 @@ class Run:
     engine: Executor
     name: str
     watch: Watcher
+    check: Callable[[], None]
+    """Raises where the inputs are not what they were: then nothing read from them is marked."""
     stats: Stats = field(default_factory=Stats)
 
     def __post_init__(self) -> None:
         self._attempts: Counter[int] = Counter()
         self._unmarked: dict[str, str] = {}
         self._unmarked_stats = Stats()
-        self._marked_at = time.monotonic()
+        self._marked_at, self._pause = time.monotonic(), MARK_SECONDS
         self._emptied: list[str] = []
         self._finished: SimpleQueue[tuple[Task, Any]] = SimpleQueue()
         self._running: dict[Task, Any] = {}
@@ -52,9 +55,11 @@ class Run:
                     self._submit(self._todo.popleft())
                 self._collect(*self._finished.get())
         finally:
-            for future in self._running.values():
-                future.cancel()
-            self._mark()
+            try:
+                self._mark()
+            finally:
+                for future in self._running.values():
+                    future.cancel()
 
     def _plan_block(self, block: int) -> None:
         missing = [
@@ -98,7 +103,7 @@ class Run:
             self._waiting[task.block] -= 1
             if self._waiting[task.block] == 0 and not self.group.complete:
                 self._todo.appendleft(Task(task.block, None))
-        if time.monotonic() - self._marked_at > MARK_SECONDS:
+        if time.monotonic() - self._marked_at > self._pause:
             self._mark()
         work = self.job.operation.work(self.job.layout, task.block, task.panel)
         self.watch(TaskDone(work, done.stats))
@@ -123,10 +128,15 @@ class Run:
         return True
 
     def _mark(self) -> None:
-        if self._unmarked:
-            self.group.mark(self._unmarked, {"stats": vars(self._unmarked_stats)})
+        begin = time.monotonic()
+        digests, stats = self._unmarked, self._unmarked_stats
         self._unmarked, self._unmarked_stats = {}, Stats()
+        if digests:
+            # After the last read of what is marked here, and so proof of what was read.
+            self.check()
+            self.group.mark(digests, {"stats": vars(stats)})
         self._marked_at = time.monotonic()
+        self._pause = max(MARK_SECONDS, 20 * (self._marked_at - begin))
         # Partial results go only once the mark of what replaced them is written.
         self.group.discard(self._emptied)
         self._emptied = []

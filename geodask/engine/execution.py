@@ -2,11 +2,12 @@
 
 import time
 from dataclasses import replace
+from typing import Any
 
 from ..config import Settings
 from ..errors import MemoryPlanError, StoreError
 from ..events import PlanEnded, PlanStarted, Stats, Watcher
-from ..store.group import Group, create, find
+from ..store.group import DamagedError, Group, create, find
 from ..store.keys import canonical, content_key
 from ..store.objects import Objects, memory_objects
 from .admission import Admitted
@@ -60,24 +61,27 @@ class Execution:
         """The group with this plan's result, complete or building; None where there is none."""
         try:
             found = find(self.objects, self.path)
-        except StoreError:
-            # A complete group without its digests: built again over what lies there.
-            return None
+        except DamagedError as error:
+            self._check_spec(error.spec)
+            return None  # built again over what lies there
         if found is None:
-            if self._named and self.objects.keys(""):
+            if self._named and any(not _passing(key) for key in self.objects.keys("")):
                 raise StoreError(
                     f"{self.objects.url} must be empty or hold this plan's result",
                     came="it holds something else",
                     do="Pass another path.",
                 )
             return None
-        if canonical(found.body["spec"]) != canonical(self.spec):
+        self._check_spec(found.body["spec"])
+        return found
+
+    def _check_spec(self, stored: dict[str, Any]) -> None:
+        if canonical(stored) != canonical(self.spec):
             raise StoreError(
-                f"{found.name} must hold the result of this plan",
+                f"{self.objects.url}/{self.path} must hold the result of this plan",
                 came="it holds that of another plan or of other rows",
                 do="Pass another path, or remove what is there.",
             )
-        return found
 
     def names(self, group: Group) -> list[str]:
         return [name for name in group.arrays if name != "partials"]
@@ -130,7 +134,8 @@ class Execution:
         """The job with the memory of a task: as configured, or a share of the process's limit."""
         task_bytes = self.current.memory_per_task
         if task_bytes is None:
-            base = max(self.engine.everywhere(loaded_bytes))
+            with self.engine.computing():
+                base = max(self.engine.everywhere(loaded_bytes))
             room = SHARE * self.engine.memory_limit() - base
             task_bytes = int(room / self.engine.threads_each())
         return replace(job, budget=replace(job.budget, task_bytes=task_bytes))
@@ -146,16 +151,23 @@ class Execution:
             if group.complete:
                 seconds = time.perf_counter() - begin
                 stored = {**group.body["report"], "cache_hit": True, "seconds": seconds}
+                stored["url"] = group.name
                 stored["blocks_stored"] = stored["blocks_computed"] + stored["blocks_stored"]
                 return group, Report(**{**stored, "blocks_computed": 0})
         job = self.budgeted(self.job(group))
         self._places = self.engine.everywhere(job.budget.describe)
         cost = job.operation.cost(job.inputs, job.layout, job.budget)
-        if not self.scratch:
-            self._check_space(cost.bytes_written)
+        if not self.scratch or self.engine.remote:
+            everything = len(self.missing(None, job.layout))
+            share = len(self.missing(group, job.layout)) / max(1, everything)
+            self._check_space(int(share * cost.bytes_written))
         if group is None:
             group = self._create(job.layout)
         return self._run(job, group, begin)
+
+    def _check_unchanged(self) -> None:
+        for each in self.admitted:
+            each.check_unchanged()
 
     def _check_space(self, needed: int) -> None:
         """Raises MemoryPlanError where the result is more than the store may hold."""
@@ -175,12 +187,11 @@ class Execution:
         total = sum(self.operation.work(job.layout, *t) for t in self.missing(None, job.layout))
         left = sum(self.operation.work(job.layout, *task) for task in todo)
         watch(PlanStarted(self.name, total, total - left, job.layout.rows))
-        run = Run(job, group, self.engine, self.name, watch)
+        run = Run(job, group, self.engine, self.name, watch, self._check_unchanged)
         try:
             with self.engine.computing():
                 run.run()
-            for each in self.admitted:
-                each.check_unchanged()
+            self._check_unchanged()
         except BaseException:
             watch(PlanEnded(False))
             raise
@@ -226,3 +237,8 @@ class Execution:
         partials = self.operation.partials(self.inputs, layout)
         arrays += [partials] if partials is not None else []
         return create(self.objects, self.path, self.spec, arrays, vars(layout))
+
+
+def _passing(key: str) -> bool:
+    """Whether an object is a trace of the store's own work: a probe, or a write cut short."""
+    return key.startswith("visible-") or key.endswith(".partial")

@@ -22,7 +22,8 @@ def as_ids(ids: Any) -> np.ndarray:
 def save_ids(group: Any, ids: np.ndarray) -> None:
     """Strings as UTF-8 bytes and their ends: Zarr has no settled string type yet."""
     if ids.dtype.kind in "iu":
-        group.create_array("ids", data=ids.astype(np.int64), compressors=None)
+        kind = np.uint64 if ids.dtype.kind == "u" else np.int64
+        group.create_array("ids", data=ids.astype(kind), compressors=None)
         return
     encoded = [str(each).encode() for each in ids]
     ends = np.cumsum([len(each) for each in encoded], dtype=np.int64)

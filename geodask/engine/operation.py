@@ -2,13 +2,13 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays.device import HOST, Place, place, to_host
+from ..arrays.device import Place, place
 from ..arrays.product import precision_for
 from ..events import Stats
 from ..store.group import ArraySpec
@@ -67,18 +67,6 @@ class Budget:
         """This process's device, and the precision of its surrogates, in words."""
         return self.place.name(), precision_for(self.place, self.surrogate)
 
-    def evaluate(self, function: Callable[..., Any], *blocks: np.ndarray) -> np.ndarray:
-        """A function of arrays, there where the budget says, of host blocks and back to the host.
-
-        On the host that is numpy, whose sums do not depend on the library the kernels use.
-        """
-        where = HOST if self.place.on_host else self.place
-        return to_host(function(*map(where.put, blocks)))
-
-
-HERE = Budget("numpy", "cpu", "float32")
-"""For what is computed lazily, block by block, by whoever asks."""
-
 
 @dataclass(frozen=True)
 class Cost:
@@ -117,6 +105,10 @@ class Operation(ABC):
     def parameters(self) -> dict[str, Any]:
         """The parameters that decide the result, as JSON."""
 
+    def checks(self, position: int) -> bool:
+        """Whether the rows of an input must be points of its manifold."""
+        return True
+
     @abstractmethod
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
         """The cut into tasks."""
@@ -150,8 +142,8 @@ class Operation(ABC):
         raise TypeError(f"{self.name} has no panels")
 
     @abstractmethod
-    def finish(self, work: Work, block: int, parts: list[np.ndarray]) -> dict[str, np.ndarray]:
-        """The result's rows of a block, from its partial results where there are any."""
+    def finish(self, work: Work, block: int, parts: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+        """The result's rows of a block, from its partial results as they are read one by one."""
 
     @abstractmethod
     def result(self, plan: Any, arrays: dict[str, Any], report: Any) -> Any:

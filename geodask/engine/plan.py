@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,5 +108,9 @@ class Plan:
         target = open_objects(str(url)) if url is not None else store
         with executor(current) as engine:
             check_visible(engine, target)
-            admitted = [admit(x, current, engine, store) for x in self.inputs]
+            unchecked = replace(current, validate="none")
+            admitted = [
+                admit(x, current if self.operation.checks(i) else unchecked, engine, store)
+                for i, x in enumerate(self.inputs)
+            ]
             yield Execution(self.operation, current, engine, target, admitted, url is not None)

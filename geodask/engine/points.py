@@ -10,6 +10,7 @@ import numpy as np
 from ..config import settings
 from ..errors import PointShapeError, SpecError, StoreError
 from ..manifolds.base import Manifold
+from ..store.objects import local_path
 from .checks import check_rows, check_source
 from .derived import Joined, Projected, Selected, project_rows
 from .ids import as_ids, load_ids, save_ids
@@ -113,14 +114,13 @@ class Points:
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Writes a Zarr v3 group: ``points`` with the manifold in its attributes, and ``ids``.
 
-        Raises StoreError where the path exists and ``overwrite`` is False, or where it would
-        overwrite the very rows being read.
+        Raises StoreError where the path exists and ``overwrite`` is False.
         """
         import shutil
 
         import zarr
 
-        path = Path(str(path).removeprefix("file://")).expanduser().absolute()
+        path = local_path(path)
         if path.exists() and any(path.iterdir() if path.is_dir() else [path]) and not overwrite:
             raise StoreError(f"{path} exists. Pass overwrite=True to replace it, or another path.")
         partial = path.with_name(path.name + ".partial")
@@ -171,6 +171,7 @@ def points(
     PointShapeError, NotOnManifoldError, SpecError
     """
     if isinstance(array, Points):
+        ids = array.ids if ids is None else ids
         array, manifold = array.source, manifold or array.manifold
     if manifold is not None and not isinstance(manifold, Manifold):
         raise SpecError(
@@ -191,11 +192,12 @@ def points(
     found = manifold or named
     assert found is not None
     check_source(source, found)
+    named_ids = load_ids(source)
     if project and isinstance(source, Memory):
         source = source_of(project_rows(found, source.read(0, source.shape[0])))
     elif project:
         source = Projected(source.shape, source.dtype, source, found)
-    result = Points(source, found, None if ids is None else as_ids(ids))
+    result = Points(source, found, named_ids if ids is None else as_ids(ids))
     if isinstance(source, Memory):
         check_rows(result, source.values, 0, settings().validate)
     return result
@@ -221,7 +223,12 @@ def concat(parts: Iterable[Points]) -> Points:
             f"Points of one manifold can be joined, but {len(manifolds)} came: "
             f"{', '.join(map(str, manifolds))}. Convert them first."
         )
-    dtype = np.result_type(*(part.dtype for part in parts))
+    dtype = parts[0].dtype
+    if any(part.dtype != dtype for part in parts):
+        raise SpecError(
+            "Points of one dtype can be joined, but "
+            f"{', '.join(sorted({part.dtype.name for part in parts}))} came. Convert them first."
+        )
     shape = (sum(map(len, parts)), *parts[0].shape[1:])
     named = [part.ids for part in parts if part.ids is not None]
     joined = np.concatenate(named) if len(named) == len(parts) else None

@@ -32,6 +32,11 @@ class Source(ABC):
         return False
 
     @property
+    def computed(self) -> bool:
+        """Whether each read computes its rows anew."""
+        return False
+
+    @property
     def chunk_rows(self) -> int:
         """Rows that storage hands out at once; slices along its borders are read once."""
         return 1
@@ -83,6 +88,14 @@ class Memory(Source):
 
     def read(self, start: int, stop: int) -> np.ndarray:
         return _native(self.values[start:stop])
+
+    def to_dask(self) -> Any:
+        import dask.array as da
+
+        return da.from_array(
+            self.values.astype(self.dtype, copy=False),
+            chunks=(self.block_rows, *self.shape[1:]),  # type: ignore[arg-type]
+        )
 
 
 @dataclass(frozen=True)
@@ -146,6 +159,10 @@ class Lazy(Source):
         return _native(np.asarray(self.array[start:stop].compute()))
 
     @property
+    def computed(self) -> bool:
+        return True
+
+    @property
     def chunk_rows(self) -> int:
         return max(self.array.chunks[0], default=1)
 
@@ -174,6 +191,13 @@ def source_of(array: Any) -> Source:
     if isinstance(array, zarr.Array):
         return _zarr_source(array)
     if type(array).__module__.startswith("dask.") and hasattr(array, "chunks"):
+        if any(np.isnan(side) for side in array.shape):
+            raise PointShapeError(
+                "A Dask array needs known chunks, but the number of its rows is not known. "
+                "Call array.compute_chunk_sizes() first."
+            )
+        # A row is in one block: whoever maps over the blocks takes rows.
+        array = array.rechunk(dict.fromkeys(range(1, array.ndim), -1))
         return Lazy(array.shape, _native_dtype(array.dtype), array)
     values = to_host(array)
     return Memory(values.shape, _native_dtype(values.dtype), values)

@@ -69,11 +69,8 @@ def _compute(job: Job, task: Task, group: Group, stats: Stats) -> Iterator[tuple
     if task.panel is not None:
         yield "partials", operation.partial(work, task.block, task.panel)
         return
-    parts = []
-    if layout.panels:
-        array = group.arrays["partials"]
-        first = task.block * layout.panels
-        parts = [group.read(array, first + p) for p in range(layout.panels)]
+    first = task.block * layout.panels
+    parts = (group.read(group.arrays["partials"], first + p) for p in range(layout.panels))
     start, stop = layout.block(task.block)
     stats.rows = stop - start
     yield from operation.finish(work, task.block, parts).items()

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -87,7 +88,7 @@ class Knn(Operation):
         shortest, longest = TASK_WORK
         pairs = max(shortest, min(work / TASKS[0], longest), work / TASKS[1]) / pair
         rows = 1 << round(math.log2(max(1.0, math.sqrt(pairs / RATIO))))
-        rows = max(1, min(rows, len(x), (1 << 26) // self.k))
+        rows = max(1, min(rows, len(x), (1 << 23) // self.k))
         # Panels of one size: the last one is not a small remainder.
         panels = max(1, round(len(y) / max(1.0, pairs / rows)))
         return Layout(len(x), rows, len(y), max(1, math.ceil(len(y) / panels)))
@@ -134,14 +135,14 @@ class Knn(Operation):
         stats.pairs += running.pairs
         stats.measured += running.measured
 
-    def finish(self, work: Work, block: int, parts: list[np.ndarray]) -> dict[str, np.ndarray]:
+    def finish(self, work: Work, block: int, parts: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
         start, stop = work.layout.block(block)
-        packed = np.stack(parts)[:, : stop - start]
-        indices, ranks, certified = merge(
-            packed[..., : self.k],
-            np.ascontiguousarray(packed[..., self.k : -1]).view(np.float64),
-            packed[..., -1] != 0,
-        )
+        held: Any = None
+        for part in parts:
+            ranks = np.ascontiguousarray(part[: stop - start, self.k : -1]).view(np.float64)
+            new = part[: stop - start, : self.k], ranks, part[: stop - start, -1] != 0
+            held = merge(*map(np.stack, zip(held, new, strict=True))) if held is not None else new
+        indices, ranks, certified = held
         distances = work.inputs[0].manifold.rank_to_dist(ranks)
         return {"indices": indices, "distances": distances, "certified": certified}
 
@@ -171,7 +172,8 @@ class Knn(Operation):
         while (needed := self._task_bytes(inputs, layout, tiling)) > budget.task_bytes:
             fewer = Tiling(-(-tiling.rows // 2), tiling.step)
             shorter = Tiling(tiling.rows, max(1, tiling.step // (2 * unit)) * unit)
-            if fewer == shorter:
+            cuts = [cut for cut in (fewer, shorter) if cut != tiling]
+            if not cuts:
                 raise MemoryPlanError(
                     f"A task of knn needs at least {needed} bytes (slices of {unit} rows, "
                     f"k={self.k})",
@@ -180,13 +182,13 @@ class Knn(Operation):
                     "smaller chunks.",
                 )
             # The cut that saves more.
-            tiling = min(fewer, shorter, key=lambda cut: self._task_bytes(inputs, layout, cut))
+            tiling = min(cuts, key=lambda cut: self._task_bytes(inputs, layout, cut))
         return tiling
 
     def _task_bytes(self, inputs: tuple[Points, ...], layout: Layout, tiling: Tiling) -> int:
         x, y = inputs[0], inputs[-1]
         n, k, rows, step = x.manifold.n, self.k, tiling.rows, tiling.step
-        stored, kernel = x.dtype.itemsize, max(4, x.dtype.itemsize)
+        stored, kernel = x.dtype.itemsize, max(4, x.dtype.itemsize, y.dtype.itemsize)
         # Queries as stored, as operands, and their running answer packed and not.
         queries = rows * (n * (stored + kernel + 4) + 32 * k + 64) + layout.rows_per_block * 16 * k
         # A slice in use, its operands, one being read and its chunks being decoded.
@@ -194,7 +196,9 @@ class Knn(Operation):
         # The product's tile twice, the candidates of its rows, and those that are measured.
         tile = min(TILE[0], rows)
         buffers = tile * (2 * 4 * min(TILE[1], step) + 28 * max(64, 4 * k))
-        return int(queries + targets + buffers)
+        # Or a merge: what is held and what comes, side by side and sorted.
+        merging = layout.rows_per_block * 8 * (2 * k + 1) * 6
+        return int(max(queries + targets + buffers, merging))
 
     def trial(self, inputs: tuple[Points, ...], budget: Budget) -> float:
         manifold = inputs[0].manifold

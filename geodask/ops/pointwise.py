@@ -6,6 +6,7 @@ points and tangent vectors in the dtype of what went in.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ def midpoint(x: Points, y: Any, *, on_undefined: str = "nan") -> Points:
 
 def project(x: Points) -> Points:
     """The nearest points of the manifold to the stored rows, in their dtype."""
-    return _lazy(PROJECT, x)
+    return replace(_lazy(PROJECT, x), ids=x.ids)
 
 
 VERBS: dict[Callable[..., Any], Verb] = {

@@ -1,13 +1,13 @@
 """A verb of the manifold over blocks of rows, as an operation with cost, progress and store."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..engine.operation import HERE, Budget, Cost, Layout, Operation, Work
+from ..engine.operation import Budget, Cost, Layout, Operation, Work
 from ..engine.points import Points
 from ..engine.result import Report
 from ..engine.sources import source_of
@@ -71,6 +71,9 @@ class Pointwise(Operation):
     def parameters(self) -> dict[str, Any]:
         return {"verb": self.verb.method, "on_undefined": self.on_undefined}
 
+    def checks(self, position: int) -> bool:
+        return self.verb.takes[position] == "point"
+
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
         widest = sum(int(np.prod(each.shape[1:])) for each in inputs) + inputs[0].manifold.n
         rows = rows_of(inputs)
@@ -106,29 +109,27 @@ class Pointwise(Operation):
         written = int(np.prod(out.shape)) * self.dtype(inputs).itemsize
         return Cost(flops, flops, read, written, needed)
 
-    def finish(self, work: Work, block: int, parts: list[np.ndarray]) -> dict[str, np.ndarray]:
+    def finish(self, work: Work, block: int, parts: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
         start, stop = work.layout.block(block)
         blocks = [
             each.read(0, 1) if len(each) == 1 else each.read(start, stop) for each in work.inputs
         ]
         work.stats.bytes_read += sum(rows.nbytes for rows in blocks)
         with work.stats.timing_kernel():
-            values = self.block(work.inputs[0].manifold, blocks, start, work.budget)
+            values = self.block(work.inputs[0].manifold, blocks, start)
         out = np.empty((stop - start, *self.row_shape(work.inputs)), self.dtype(work.inputs))
         out[...] = values
         work.stats.flagged += len(_undefined(out))
         return {"values": out}
 
-    def block(
-        self, manifold: Manifold, blocks: list[np.ndarray], first: int, budget: Budget = HERE
-    ) -> np.ndarray:
+    def block(self, manifold: Manifold, blocks: list[np.ndarray], first: int) -> np.ndarray:
         """The verb on blocks of rows, numbered from ``first`` where it has to complain."""
         prepared = []
         for kind, rows in zip(self.verb.takes, blocks, strict=True):
             # In one memory order: another would add the terms of a sum in another order.
             rows = np.ascontiguousarray(rows, np.float64)
             prepared.append(rows[:, 0] if kind == "time" else rows)
-        values = budget.evaluate(partial(self.verb.apply, manifold), *prepared)
+        values = self.verb.apply(manifold, *prepared)
         undefined = _undefined(values)
         if self.on_undefined == "raise" and len(undefined):
             raise CutLocusError(

@@ -14,6 +14,7 @@ again. Tasks are deterministic, so two processes may build one group at once.
 import json
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from typing import Any
@@ -27,6 +28,12 @@ from .keys import canonical, content_key, digest
 from .objects import Objects, memory_objects
 
 AGAIN = "Run plan.persist(verify=True): it recomputes what is damaged and keeps the rest."
+
+
+class DamagedError(StoreError):
+    """A complete group has lost the digests of its objects."""
+
+    spec: Any = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,7 @@ class Group:
         self.digests = {key: self.digests[key] for key in keys}
         manifest = {}
         for array in wanted:
+            self.objects.put(self._key(f"{array.name}/zarr.json"), _array_metadata(array))
             sealed = canonical([self.digests[array.object_key(i)] for i in range(array.blocks)])
             self.objects.put(self._key(f"{array.name}/digests"), sealed.encode())
             manifest[array.name] = digest(sealed.encode())
@@ -198,7 +206,9 @@ class Group:
         for name, expected in self.body["manifest"].items():
             found = self.objects.get(self._key(f"{name}/digests"))
             if found is None or digest(found) != expected:
-                raise StoreError(f"The digests of {name} in {self.name} are damaged. {AGAIN}")
+                error = DamagedError(f"The digests of {name} in {self.name} are damaged. {AGAIN}")
+                error.spec = self.body["spec"]
+                raise error
             keys = map(self.arrays[name].object_key, count())
             self.digests.update(zip(keys, json.loads(bytes(found)), strict=False))
 
@@ -222,8 +232,10 @@ def create(
     entries = [{**asdict(array), "shape": list(array.shape)} for array in arrays]
     body = {"spec": spec, "arrays": entries, "layout": layout, "status": "building"}
     group = Group(objects, path, json.loads(canonical(body)))
-    for array in arrays:
-        objects.put(group._key(f"{array.name}/zarr.json"), _array_metadata(array))
+    with suppress(DamagedError):
+        there = find(objects, path)
+        if there is not None and canonical(there.body["spec"]) == canonical(spec):
+            return there
     group._write_body()
     group._read_marks()
     return group

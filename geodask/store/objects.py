@@ -41,7 +41,15 @@ class Objects:
         """Writes the object in one step: a reader sees the old bytes or the new ones."""
         view: Any = np.frombuffer(data, np.uint8)
         with _reporting(self.url, key):
-            sync(self.store.set(key, cpu.Buffer.from_array_like(view)))
+            for attempt in range(ATTEMPTS):
+                try:
+                    sync(self.store.set(key, cpu.Buffer.from_array_like(view)))
+                    return
+                except OSError as error:
+                    # Another process is just removing the folder that this needs.
+                    passing = error.errno in (errno.ENOENT, errno.EEXIST)
+                    if not passing or attempt == ATTEMPTS - 1:
+                        raise
 
     def delete(self, key: str) -> None:
         """Removes the object where it exists."""
@@ -79,9 +87,14 @@ class Objects:
         return psutil.disk_usage(str(folder)).free
 
 
-@lru_cache(maxsize=64)
 def open_objects(url: str) -> Objects:
     """The objects under a local path or ``file://`` URL; kept open for the process."""
+    return _opened(local_path(url))
+
+
+def local_path(url: str | Path) -> Path:
+    """The absolute path that a path or ``file://`` URL names. Raises StoreError for other URLs."""
+    url = str(url)
     if url.startswith("file://"):
         url = url.removeprefix("file://")
     if "://" in url:
@@ -89,7 +102,11 @@ def open_objects(url: str) -> Objects:
             f"A store must be a local folder, but {url!r} came. "
             "Buckets are not supported by this version: pass a path every worker sees."
         )
-    path = Path(url).expanduser().absolute()
+    return Path(url).expanduser().absolute()
+
+
+@lru_cache(maxsize=64)
+def _opened(path: Path) -> Objects:
     return Objects(str(path), LocalStore(path))
 
 
