@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 import brute
 import geodask as gd
-from geodask.arrays.product import HostProduct, device_product, has_bfloat16
+from geodask.arrays.device import Place
+from geodask.arrays.product import HostProduct, device_product, has_bfloat16, precision_for
 from geodask.arrays.threads import one_thread_each
 from geodask.kernels import scan
 from geodask.kernels.nearest import HostNearest
@@ -306,6 +307,47 @@ def test_the_adversaries_come_close(name: str, precision: str, least: float) -> 
     assert assert_contract(getattr(gd, space)(x.shape[1]), x, y, precision) > least
 
 
+# --- settings of torch that would break the bounds ----------------------------------------------
+
+
+def older(value: str) -> None:
+    torch.set_float32_matmul_precision(value)
+
+
+def newer(value: str) -> None:
+    names = {"medium": "bf16", "highest": "none"}
+    torch.backends.mkldnn.matmul.fp32_precision = names[value]
+
+
+def newest(value: str) -> None:
+    names = {"medium": "tf32", "highest": "none"}
+    torch.backends.cuda.matmul.fp32_precision = names[value]
+
+
+@pytest.mark.parametrize("setting", [older, newer, newest])
+def test_products_in_float32_stay_so(setting: Callable[[str], None]) -> None:
+    if setting is not older and not hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        pytest.skip("this torch has the older setting only")
+    setting("medium")
+    try:
+        for name in ("sphere, float32 ties", "flat, float32 ties"):
+            space, x, y = ADVERSARIES[name]()
+            manifold = getattr(gd, space)(x.shape[1])
+            for on in surrogates(manifold, x, y, "float32"):
+                # Tensors on the host are no device outside tests.
+                if on.label != "device":
+                    assert broken(on, scores_of(manifold, x, y, on.queries))[0] == 0
+        if setting is newest:  # what the user has set is as it was
+            assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+    finally:
+        setting("highest")
+
+
+def test_cupy_has_no_bfloat16() -> None:
+    with pytest.raises(gd.DeviceError, match="cupy has no bfloat16"):
+        precision_for(Place("cupy", "cuda"), "bfloat16")
+
+
 # --- adversaries by search ----------------------------------------------------------------------
 
 MANTISSAS = [1.0, 1 + 2.0**-8, 1 + 3 * 2.0**-8, 1 + 2.0**-24, 1 + 2.0**-23, 1.5, 2 - 2.0**-52]
@@ -560,16 +602,20 @@ def test_without_the_rounding_of_bfloat16_products_rows_are_wrong(
     share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Two targets as far from the query, one on either side of it: equal ranks, and scores that
-    # differ in what the columns lose alone. They lie astride a tie.
+    # differ in what the columns lose alone. They lie astride a tie. The first row is the nearest,
+    # also among many copies of the other.
     u = np.array([0.5, 0.9375, 0.0, 0.0])
     d = np.array([-0.1875, -0.0625, 2.0**-9, 7 * 2.0**-13])
-    of = Question("Euclidean", np.array([u, -u]), np.array([u + d, u - d]), 1)
-    swapped = Question("Euclidean", of.x, of.y[::-1].copy(), 1)
+    several = [
+        Question("Euclidean", np.array([u, -u]), np.array([u + s * d] + count * [u - s * d]), 1)
+        for s in (1, -1)
+        for count in (1, 60)
+    ]
     kernel = (HostNearest, TORCH, "bfloat16")
-    for each in (of, swapped):
-        assert_right(each, answer(each, kernel))
+    for of in several:
+        assert_right(of, answer(of, kernel))
     monkeypatch.setattr(scan, "scan", scan.scan.py_func)  # compiled, it holds the constant
-    for each in (of, swapped):
-        assert_right(each, answer(each, kernel))
+    for of in several:
+        assert_right(of, answer(of, kernel))
     monkeypatch.setattr(scan, "ROUNDOFF", share)
-    assert any((answer(each, kernel)[0] != each.indices).any() for each in (of, swapped))
+    assert any((answer(of, kernel)[0] != of.indices).any() for of in several)
