@@ -37,6 +37,9 @@ DEVICE_TILE = (2048, 8192)
 PAIRS = 1 << 20
 """How many pairs are measured at once."""
 
+GATHERED = 1 << 27
+"""How many coordinates of them are gathered at once on a GPU: in float64 1 GiB a side."""
+
 
 @dataclass
 class Nearest(ABC):
@@ -225,9 +228,10 @@ class DeviceNearest(Nearest):
             others = xp.arange(columns.start, columns.stop, device=tile.device)
             possible = possible & (rows[:, None] != others[None, :])
         i, j = xp.nonzero(possible)
-        for begin in range(0, i.shape[0], PAIRS):
-            rows = i[begin : begin + PAIRS]
-            others = j[begin : begin + PAIRS] + columns.start
+        step = max(1, min(PAIRS, GATHERED // self.manifold.n))
+        for begin in range(0, i.shape[0], step):
+            rows = i[begin : begin + step]
+            others = j[begin : begin + step] + columns.start
             ranks = self.manifold.pair_ranks(self.rows, rows + part.start, block, others)
             self._insert(part, rows, ranks, others + first)
         self.measured += int(i.shape[0])
