@@ -51,9 +51,6 @@ class Place:
         return f"{self.device} ({torch.cuda.get_device_name(self.device)}, torch)"
 
 
-HOST = Place("numpy", "cpu")
-
-
 @cache
 def place(library: str, device: str) -> Place:
     """Resolve the settings ``geodask.array`` and ``geodask.device``, each of which may be "auto".

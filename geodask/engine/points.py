@@ -208,8 +208,7 @@ def open(path: str | Path) -> Points:
 
     Raises FileNotFoundError, or SpecError where the array's attributes name no manifold.
     """
-    result = points(path)
-    return Points(result.source, result.manifold, load_ids(result.source))
+    return points(path)
 
 
 def concat(parts: Iterable[Points]) -> Points:
