@@ -9,7 +9,9 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+import torch
 import zarr
+from zarr.storage import FsspecStore
 
 import geodask as gd
 
@@ -162,6 +164,29 @@ def test_longer_floats_are_refused() -> None:
         gd.points(np.ones((3, 4), np.longdouble), gd.Euclidean(4))
 
 
+def test_rows_that_numpy_cannot_hold_are_refused_in_words() -> None:
+    with pytest.raises(gd.PointShapeError, match=r"bfloat16 came\. .*tensor\.float"):
+        gd.points(torch.ones((3, 4), dtype=torch.bfloat16), gd.Euclidean(4))
+
+
+def test_a_mask_is_not_lost_in_silence() -> None:
+    with pytest.raises(gd.PointShapeError, match=r"masked array came\. Pass array\.filled"):
+        gd.points(np.ma.masked_array(ROWS, ROWS > 0.5), SPHERE)
+
+
+def test_an_array_without_rows_is_refused(tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "x.zarr", shape=(), dtype="f4")
+    with pytest.raises(gd.PointShapeError, match=r"x\.zarr has shape \(\)"):
+        gd.points(tmp_path / "x.zarr", SPHERE)
+
+
+def test_a_file_url_is_a_folder(tmp_path: Path) -> None:
+    as_zarr(ROWS, tmp_path)
+    array = zarr.open_array(f"file://{tmp_path}/x.zarr", mode="r", storage_options={})
+    for each in (array, zarr.open_array(FsspecStore.from_url(f"file://{tmp_path}/x.zarr"))):
+        assert gd.points(each, SPHERE).read(0, 1000).tobytes() == ROWS.tobytes()
+
+
 # --- arguments ----------------------------------------------------------------------------------
 
 
@@ -202,6 +227,12 @@ def test_a_sphere_needs_two_columns_or_more(n: Any) -> None:
 def test_a_sphere_has_positive_curvature(curvature: float) -> None:
     with pytest.raises(gd.SpecError, match=f"positive finite curvature, but curvature={curvature}"):
         gd.Sphere(4, curvature=curvature)
+
+
+def test_numbers_of_numpy_make_a_manifold() -> None:
+    on = gd.Sphere(np.int64(4), curvature=np.float32(0.5))
+    assert on == gd.Sphere(4, curvature=0.5)
+    assert gd.knn(gd.points(ROWS, on), k=1).compute().report.certified == 1.0
 
 
 def test_flat_space_needs_a_column() -> None:
@@ -260,6 +291,7 @@ def test_a_group_needs_an_array_of_points(tmp_path: Path) -> None:
         ([[1]] * 6, "strings or integers"),
         ("abcdef", "strings or integers"),
         ([b"a"] * 6, "strings or integers"),
+        (np.array(["a", "b", None, "d", "e", "f"], object), "names that are missing"),
     ],
 )
 def test_ids_name_rows_one_by_one(ids: Any, text: str) -> None:
@@ -398,6 +430,15 @@ def test_concat_takes_points_of_one_dtype(x: gd.Points) -> None:
         gd.concat([x, wide])
 
 
+def test_concat_drops_no_ids() -> None:
+    named, nameless = gd.points(ROWS, SPHERE, ids=NAMES), gd.points(ROWS, SPHERE)
+    assert gd.concat([nameless, nameless]).ids is None
+    with pytest.raises(gd.SpecError, match="1 of 2 have ids"):
+        gd.concat([named, nameless])
+    with pytest.raises(gd.SpecError, match="strings and integers"):
+        gd.concat([named, gd.points(ROWS, SPHERE, ids=range(1000))])
+
+
 def test_concat_takes_points_of_one_manifold() -> None:
     with pytest.raises(ValueError, match="at least one Points"):
         gd.concat([])
@@ -474,6 +515,12 @@ def test_a_save_that_fails_keeps_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         gd.points(broken, SPHERE).save(path, overwrite=True)
     assert holds(gd.open(path), slice(None))
+    assert [each.name for each in tmp_path.iterdir()] == ["x.zarr"]
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    gd.points(ROWS, SPHERE, ids=NAMES).save(tmp_path / "x.npy")
+    assert holds(gd.open(tmp_path / "x.npy"), slice(None))
 
 
 def test_what_is_overwritten_is_read_as_it_is_now(tmp_path: Path) -> None:
@@ -500,3 +547,7 @@ def test_what_is_overwritten_is_read_as_it_is_now(tmp_path: Path) -> None:
 def test_no_rows_are_saved_and_opened(ids: Any, tmp_path: Path) -> None:
     gd.points(ROWS, SPHERE, ids=ids)[:0].save(tmp_path / "x.zarr")
     assert gd.open(tmp_path / "x.zarr").shape == (0, 4)
+
+
+def test_no_rows_have_no_ids() -> None:
+    assert len(gd.points(ROWS[:0], SPHERE, ids=[]).ids) == 0

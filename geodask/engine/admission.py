@@ -24,7 +24,8 @@ from ..store.keys import canonical, content_key, digest, join_digests
 from ..store.objects import Objects
 from .checks import check_rows
 from .executors import Executor, bounded
-from .points import Points, storage_rows
+from .points import Points
+from .save import storage_rows
 from .sources import Zarr
 
 DIGEST_BYTES = 16 << 20

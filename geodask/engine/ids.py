@@ -12,10 +12,16 @@ from .sources import Source, Zarr
 def as_ids(ids: Any) -> np.ndarray:
     """The ids as an array of strings or integers, one a row; PointShapeError for others."""
     values = np.asarray(ids)
-    if values.dtype.kind == "O":
+    if values.shape == (0,):
+        return values.astype(np.int64) if values.dtype.kind not in "iuUT" else values
+    if values.dtype.kind == "O" and all(isinstance(each, str) for each in values.flat):
         values = values.astype(str)
     if values.ndim != 1 or values.dtype.kind not in "iuUT":
-        raise PointShapeError("ids are strings or integers, one a row, but others came. Convert.")
+        raise PointShapeError(
+            "ids are strings or integers, one a row",
+            came=f"an array {values.shape} of {values.dtype} came, or names that are missing",
+            do="Convert them to strings.",
+        )
     return values
 
 

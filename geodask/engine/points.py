@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 
 from ..config import settings
-from ..errors import PointShapeError, SpecError, StoreError
+from ..errors import PointShapeError, SpecError
 from ..manifolds.base import Manifold
-from ..store.objects import local_path
 from .checks import check_rows, check_source
 from .derived import Joined, Projected, Selected, project_rows
-from .ids import as_ids, load_ids, save_ids
-from .sources import BLOCK_BYTES, Memory, Source, Zarr, source_of
-
-STORED_BYTES = 8 << 20
+from .ids import as_ids, load_ids
+from .save import save_points
+from .sources import Memory, Source, Zarr, source_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,34 +114,7 @@ class Points:
 
         Raises StoreError where the path exists and ``overwrite`` is False.
         """
-        import shutil
-
-        import zarr
-
-        path = local_path(path)
-        if path.exists() and any(path.iterdir() if path.is_dir() else [path]) and not overwrite:
-            raise StoreError(f"{path} exists. Pass overwrite=True to replace it, or another path.")
-        partial = path.with_name(path.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        group = zarr.create_group(str(partial))
-        stored = storage_rows(self)
-        array = group.create_array(
-            "points",
-            shape=self.shape,
-            dtype=self.dtype,
-            chunks=(stored, *self.shape[1:]),
-            compressors=None,
-            attributes={"geodask": {"manifold": self.manifold.to_spec()}},
-            config={"write_empty_chunks": True},
-        )
-        rows = stored * max(1, BLOCK_BYTES // STORED_BYTES)
-        for start in range(0, len(self), rows):
-            array[start : start + rows] = self.read(start, min(start + rows, len(self)))
-        if self.ids is not None:
-            save_ids(group, self.ids)
-        if path.exists():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        partial.rename(path)
+        save_points(self, path, overwrite)
 
 
 def points(
@@ -228,17 +199,21 @@ def concat(parts: Iterable[Points]) -> Points:
             "Points of one dtype can be joined, but "
             f"{', '.join(sorted({part.dtype.name for part in parts}))} came. Convert them first."
         )
-    shape = (sum(map(len, parts)), *parts[0].shape[1:])
     named = [part.ids for part in parts if part.ids is not None]
-    joined = np.concatenate(named) if len(named) == len(parts) else None
+    if named and len(named) < len(parts):
+        raise SpecError(
+            "Points are joined with the ids of all, or without any",
+            came=f"{len(named)} of {len(parts)} have ids",
+            do="Give the others ids, as in gd.points(x, ids=...), or make Points without them.",
+        )
+    if len({each.dtype.kind for each in named}) > 1:
+        raise SpecError(
+            "Ids of one kind can be joined, but strings and integers came. Convert them first."
+        )
+    joined = np.concatenate(named) if named else None
+    shape = (sum(map(len, parts)), *parts[0].shape[1:])
     source = Joined(shape, dtype, tuple(part.source for part in parts))
     return Points(source, parts[0].manifold, joined)
-
-
-def storage_rows(x: Points) -> int:
-    """Rows of a stored chunk: a power of two that fits in 8 MiB, and no more than there are."""
-    rows = 1 << max(0, (STORED_BYTES // max(1, x.row_bytes)).bit_length() - 1)
-    return max(1, min(rows, len(x)))
 
 
 def _named_manifold(source: Source) -> Manifold | None:

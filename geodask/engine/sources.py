@@ -182,7 +182,7 @@ def source_of(array: Any) -> Source:
         return array
     if isinstance(array, str | Path):
         path = Path(str(array).removeprefix("file://")).expanduser().absolute()
-        if path.suffix == ".npy":
+        if path.suffix == ".npy" and not path.is_dir():
             if not path.is_file():
                 raise FileNotFoundError(f"No file {path}. Pass the path of a .npy file.")
             mapped = np.load(path, mmap_mode="r")
@@ -199,7 +199,22 @@ def source_of(array: Any) -> Source:
         # A row is in one block: whoever maps over the blocks takes rows.
         array = array.rechunk(dict.fromkeys(range(1, array.ndim), -1))
         return Lazy(array.shape, _native_dtype(array.dtype), array)
-    values = to_host(array)
+    return _memory(array)
+
+
+def _memory(array: Any) -> Source:
+    if isinstance(array, np.ma.MaskedArray):
+        raise PointShapeError(
+            "Rows are points or are left out, but a masked array came. "
+            "Pass array.filled(...), or the rows without a mask: array.data[keep]."
+        )
+    try:
+        values = to_host(array)
+    except TypeError as error:  # numpy has no such numbers, as bfloat16
+        raise PointShapeError(
+            f"Rows need a dtype that numpy has, but {array.dtype} came. "
+            "Convert them, such as with tensor.float()."
+        ) from error
     return Memory(values.shape, _native_dtype(values.dtype), values)
 
 
@@ -223,13 +238,16 @@ def _open_path(path: Path) -> Any:
 
 
 def _zarr_source(array: Any) -> Source:
-    from zarr.storage import LocalStore, MemoryStore
+    from zarr.storage import FsspecStore, LocalStore, MemoryStore
 
     shape, dtype = tuple(array.shape), _native_dtype(array.dtype)
     store = array.store
-    if isinstance(store, LocalStore):
-        rows = (array.shards or array.chunks)[0]
-        return Zarr(shape, dtype, str(Path(store.root).absolute()), array.path, rows)
+    root = store.root if isinstance(store, LocalStore) else None
+    if isinstance(store, FsspecStore) and "file" in store.fs.protocol:
+        root = store.path
+    if root is not None:
+        rows = (array.shards or array.chunks or (1,))[0]
+        return Zarr(shape, dtype, str(Path(root).absolute()), array.path, rows)
     if isinstance(store, MemoryStore):
         values = np.asarray(array[...])
         return Memory(values.shape, dtype, values)

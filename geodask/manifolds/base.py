@@ -75,11 +75,13 @@ class Manifold(ABC):
     n: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n, int) or isinstance(self.n, bool) or self.n < self.smallest_n:
+        whole = isinstance(self.n, int | np.integer) and not isinstance(self.n, bool)
+        if not whole or self.n < self.smallest_n:
             raise PointShapeError(
                 f"{type(self).__name__}(n) needs an integer n of at least {self.smallest_n}, "
                 f"but n={self.n!r} came. Pass the length of a stored row."
             )
+        object.__setattr__(self, "n", int(self.n))  # numpy's integers have no JSON
 
     smallest_n: ClassVar[int] = 1
 

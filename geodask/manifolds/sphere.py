@@ -49,6 +49,7 @@ class Sphere(Manifold):
                 f"A sphere has positive finite curvature, but curvature={self.curvature!r} came. "
                 "Pass curvature=1.0 for the unit sphere, or use Euclidean for curvature 0."
             )
+        object.__setattr__(self, "curvature", float(self.curvature))
 
     @property
     def dim(self) -> int:

@@ -1,0 +1,68 @@
+"""Points written to a path of the user's, as a Zarr v3 group."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import zarr
+
+from ..errors import StoreError
+from ..store.objects import local_path
+from .ids import save_ids
+from .sources import BLOCK_BYTES
+
+if TYPE_CHECKING:
+    from .points import Points
+
+STORED_BYTES = 8 << 20
+
+
+def save_points(x: "Points", path: str | Path, overwrite: bool) -> None:
+    """Writes beside the path first, so whatever fails leaves what was there."""
+    path = local_path(path)
+    if path.exists() and any(path.iterdir() if path.is_dir() else [path]) and not overwrite:
+        raise StoreError(f"{path} exists. Pass overwrite=True to replace it, or another path.")
+    token = uuid4().hex[:8]
+    partial, old = (path.with_name(f"{path.name}.{token}.{end}") for end in ("partial", "old"))
+    try:
+        _write(x, partial)
+        if path.exists():
+            path.rename(old)
+        partial.rename(path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise
+    finally:
+        _remove(partial)
+        _remove(old)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _write(x: "Points", path: Path) -> None:
+    group = zarr.create_group(str(path))
+    stored = storage_rows(x)
+    array = group.create_array(
+        "points",
+        shape=x.shape,
+        dtype=x.dtype,
+        chunks=(stored, *x.shape[1:]),
+        compressors=None,
+        attributes={"geodask": {"manifold": x.manifold.to_spec()}},
+        config={"write_empty_chunks": True},
+    )
+    rows = stored * max(1, BLOCK_BYTES // STORED_BYTES)
+    for start in range(0, len(x), rows):
+        array[start : start + rows] = x.read(start, min(start + rows, len(x)))
+    if x.ids is not None:
+        save_ids(group, x.ids)
+
+
+def storage_rows(x: "Points") -> int:
+    """Rows of a stored chunk: a power of two that fits in 8 MiB, and no more than there are."""
+    rows = 1 << max(0, (STORED_BYTES // max(1, x.row_bytes)).bit_length() - 1)
+    return max(1, min(rows, len(x)))
