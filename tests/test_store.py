@@ -14,7 +14,8 @@ import geodask as gd
 from geodask.arrays.namespace import lane_sum
 from geodask.engine import admission
 from geodask.engine.driver import Run
-from geodask.store.group import ArraySpec, create, find
+from geodask.store.array import ArraySpec
+from geodask.store.group import create, find
 from geodask.store.keys import canonical, content_key, digest
 from geodask.store.objects import memory_objects, open_objects
 
@@ -380,6 +381,11 @@ def test_a_torn_mark_and_a_mark_of_another_spec_count_for_nothing(tmp_path: Path
     (mark,) = objects.keys("g/marks/")
     assert len(find(objects, "g").digests) == 1
     assert create(objects, "g", {"k": 2}, [array], None).digests == {}
+    assert len(create(objects, "g", {"k": 1}, [array], None).digests) == 1
+    truncate(tmp_path / "marks" / "g" / "zarr.json", Path())
+    other = ArraySpec("values", (4,), 4, "float64")  # the same key, other rows
+    assert create(objects, "g", {"k": 1}, [other], None).digests == {}
+    truncate(tmp_path / "marks" / "g" / "zarr.json", Path())
     assert len(create(objects, "g", {"k": 1}, [array], None).digests) == 1
     truncate(tmp_path / "marks" / mark, Path())
     assert find(objects, "g").digests == {}

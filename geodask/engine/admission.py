@@ -19,7 +19,8 @@ import numpy as np
 
 from ..config import Settings
 from ..errors import StoreError
-from ..store.group import ArraySpec, Group, create, find
+from ..store.array import ArraySpec
+from ..store.group import Group, create, find
 from ..store.keys import canonical, content_key, digest, join_digests
 from ..store.objects import Objects
 from .checks import check_rows

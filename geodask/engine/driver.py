@@ -11,6 +11,7 @@ from ..errors import StoreError
 from ..events import Stats, TaskDone, Watcher
 from ..store.group import Group
 from .executors import WINDOW, Executor
+from .missing import block_tasks, is_finished, partial_keys
 from .tasks import Done, Job, Task, run_task
 
 MARK_SECONDS = 1.0
@@ -47,8 +48,7 @@ class Run:
     def run(self) -> None:
         """Returns when every block is finished. What is done stays marked, whatever happens."""
         for block in range(self.job.layout.blocks):
-            if not self._is_finished(block):
-                self._plan_block(block)
+            self._plan_block(block)
         try:
             while self._todo or self._running:
                 while self._todo and len(self._running) < WINDOW * self.engine.slots:
@@ -62,20 +62,16 @@ class Run:
                     future.cancel()
 
     def _plan_block(self, block: int) -> None:
-        missing = [
-            Task(block, panel)
-            for panel in range(self.job.layout.panels)
-            if self._partial_key(block, panel) not in self.group.digests
-        ]
-        self._waiting[block] = len(missing)
-        self._todo.extend(missing or [Task(block, None)])
+        missing = block_tasks(self.group, self.job.layout, block)
+        panels = missing[:-1]
+        self._waiting[block] = len(panels)
+        self._todo.extend(panels or missing)  # the finish comes once its panels are there
 
     def _submit(self, task: Task) -> None:
         # A task needs the digests of the partial results it reads, and of nothing else.
         needed = {}
         if task.panel is None:
-            keys = [self._partial_key(task.block, p) for p in range(self.job.layout.panels)]
-            needed = {key: self.group.digests[key] for key in keys}
+            needed = {key: self.group.digests[key] for key in self._partial_keys(task.block)}
         group = Group(self.group.objects, self.group.path, self.group.body, needed)
         part = "finish" if task.panel is None else task.panel
         attempt = self._attempts[task.block]
@@ -97,8 +93,7 @@ class Run:
         self._unmarked.update(done.digests)
         self.group.digests.update(done.digests)
         if task.panel is None:
-            panels = range(self.job.layout.panels)
-            self._emptied += [self._partial_key(task.block, p) for p in panels]
+            self._emptied += self._partial_keys(task.block)
         else:
             self._waiting[task.block] -= 1
             if self._waiting[task.block] == 0 and not self.group.complete:
@@ -120,9 +115,9 @@ class Run:
         self.group.refresh()
         if self.group.complete:
             self._todo.clear()
-        if self._is_finished(block):
+        if is_finished(self.group, block):
             return True
-        keys = [self._partial_key(block, p) for p in range(self.job.layout.panels)]
+        keys = self._partial_keys(block)
         self.group.forget(key for key in keys if not self.group.intact(key))
         self._plan_block(block)
         return True
@@ -141,11 +136,6 @@ class Run:
         self.group.discard(self._emptied)
         self._emptied = []
 
-    def _is_finished(self, block: int) -> bool:
-        if self.group.complete:
-            return True
-        names = [array for name, array in self.group.arrays.items() if name != "partials"]
-        return all(array.object_key(block) in self.group.digests for array in names)
-
-    def _partial_key(self, block: int, panel: int) -> str:
-        return self.group.arrays["partials"].object_key(block * self.job.layout.panels + panel)
+    def _partial_keys(self, block: int) -> list[str]:
+        layout = self.job.layout
+        return partial_keys(self.group, layout, block) if layout.panels else []

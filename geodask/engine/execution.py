@@ -13,10 +13,11 @@ from ..store.objects import Objects, memory_objects
 from .admission import Admitted
 from .driver import Run
 from .executors import Executor
+from .missing import missing_tasks, results
 from .operation import Budget, Layout, Operation
 from .progress import Progress
 from .result import Report, make_report
-from .tasks import Job, loaded_bytes, warm_up
+from .tasks import Job, Task, loaded_bytes, warm_up
 
 NUMERICS = 1
 """Raised when the bytes of every operation change, such as by another order of summation."""
@@ -83,29 +84,6 @@ class Execution:
                 do="Pass another path, or remove what is there.",
             )
 
-    def names(self, group: Group) -> list[str]:
-        return [name for name in group.arrays if name != "partials"]
-
-    def missing(self, group: Group | None, layout: Layout) -> list[tuple[int, int | None]]:
-        """The (block, panel) tasks that are not stored; a finish has the panel None."""
-        if group is not None and group.complete:
-            return []
-        done = group.digests if group is not None else {}
-        found: list[tuple[int, int | None]] = []
-        for block in range(layout.blocks):
-            if group is not None and all(
-                group.arrays[name].object_key(block) in done for name in self.names(group)
-            ):
-                continue
-            found.append((block, None))
-            found += [
-                (block, panel)
-                for panel in range(layout.panels)
-                if group is None
-                or group.arrays["partials"].object_key(block * layout.panels + panel) not in done
-            ]
-        return found
-
     def go_to_scratch(self) -> None:
         """Results for `compute` go to memory, or to a folder of their own where workers write."""
         self.scratch = True
@@ -123,6 +101,10 @@ class Execution:
             layout = Layout(**group.body["layout"])
         budget = Budget(self.current.array, self.current.device, self.current.surrogate)
         return Job(self.operation, self.inputs, layout, budget)
+
+    def work(self, job: Job, tasks: list[Task]) -> float:
+        """The work of some tasks, in the operation's own measure."""
+        return sum(self.operation.work(job.layout, task.block, task.panel) for task in tasks)
 
     def warm_up(self, job: Job) -> tuple[int, float]:
         """Every process loads its libraries and runs a trial: (largest resident bytes, work/s)."""
@@ -158,8 +140,8 @@ class Execution:
         self._places = self.engine.everywhere(job.budget.describe)
         cost = job.operation.cost(job.inputs, job.layout, job.budget)
         if not self.scratch or self.engine.remote:
-            everything = len(self.missing(None, job.layout))
-            share = len(self.missing(group, job.layout)) / max(1, everything)
+            everything = len(missing_tasks(None, job.layout))
+            share = len(missing_tasks(group, job.layout)) / max(1, everything)
             self._check_space(int(share * cost.bytes_written))
         if group is None:
             group = self._create(job.layout)
@@ -182,10 +164,10 @@ class Execution:
             )
 
     def _run(self, job: Job, group: Group, begin: float) -> tuple[Group, Report]:
-        todo = self.missing(group, job.layout)
+        everything = missing_tasks(None, job.layout)
+        todo = missing_tasks(group, job.layout)
         watch: Watcher = Progress(self.current.progress)
-        total = sum(self.operation.work(job.layout, *t) for t in self.missing(None, job.layout))
-        left = sum(self.operation.work(job.layout, *task) for task in todo)
+        total, left = (self.work(job, tasks) for tasks in (everything, todo))
         watch(PlanStarted(self.name, total, total - left, job.layout.rows))
         run = Run(job, group, self.engine, self.name, watch, self._check_unchanged)
         try:
@@ -197,11 +179,10 @@ class Execution:
             raise
         group.refresh()
         if group.complete:  # another process was faster
-            group.clean(self.names(group))
+            group.clean(names(group))
         stats = Stats()
         for extra in group.extras:
             stats.add(Stats(**extra.get("stats", {})))
-        everything = len(self.missing(None, job.layout))
         facts = {
             "operation": self.operation.name,
             "key": self.key,
@@ -211,12 +192,12 @@ class Execution:
             "device": " and ".join(sorted({device for device, _ in self._places})),
             "surrogate": " and ".join(sorted({surrogate for _, surrogate in self._places})),
             "blocks_computed": run.stats.tasks,
-            "blocks_stored": everything - len(todo),
+            "blocks_stored": len(everything) - len(todo),
             "certified": self._certified(group),
         }
         report = make_report(facts, stats if group.extras else run.stats)
         if not group.complete:
-            group.commit(self.names(group), report)
+            group.commit(names(group), report)
         watch(PlanEnded(True))
         return group, Report(**report)
 
@@ -228,15 +209,19 @@ class Execution:
         return counted / array.shape[0]
 
     def _lacks(self, group: Group) -> bool:
-        arrays = [group.arrays[name] for name in self.names(group)]
-        keys = (array.object_key(block) for array in arrays for block in range(array.blocks))
-        return any(key not in group.digests for key in keys)
+        blocks = ((array, block) for array in results(group) for block in range(array.blocks))
+        return any(array.object_key(block) not in group.digests for array, block in blocks)
 
     def _create(self, layout: Layout) -> Group:
         arrays = self.operation.outputs(self.inputs, layout)
         partials = self.operation.partials(self.inputs, layout)
         arrays += [partials] if partials is not None else []
         return create(self.objects, self.path, self.spec, arrays, vars(layout))
+
+
+def names(group: Group) -> list[str]:
+    """The names of the result's arrays."""
+    return [array.name for array in results(group)]
 
 
 def _passing(key: str) -> bool:

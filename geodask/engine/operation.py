@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays.device import Place, place
 from ..arrays.product import precision_for
 from ..events import Stats
-from ..store.group import ArraySpec
+from ..store.array import ArraySpec
 from .points import Points
 
 

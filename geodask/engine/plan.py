@@ -13,6 +13,7 @@ from .admission import admit
 from .execution import Execution
 from .executors import check_visible, executor
 from .explain import Explanation
+from .missing import missing_tasks, results
 from .operation import Operation
 from .points import Points
 from .result import load, stored_array
@@ -40,8 +41,7 @@ class Plan:
             base, rate = run.warm_up(job)
             job = run.budgeted(job)
             cost = job.operation.cost(job.inputs, job.layout, job.budget)
-            todo = run.missing(found, job.layout)
-            left = sum(self.operation.work(job.layout, *task) for task in todo)
+            todo, everything = (missing_tasks(group, job.layout) for group in (found, None))
             return Explanation(
                 name=run.name,
                 rows=job.layout.rows,
@@ -55,8 +55,8 @@ class Plan:
                 task_bytes=cost.task_bytes,
                 slots=run.engine.slots,
                 slots_each=run.engine.threads_each(),
-                hours=left / (rate * run.engine.slots) / 3600,
-                stored=1 - len(todo) / max(1, len(run.missing(None, job.layout))) if found else 0.0,
+                hours=run.work(job, todo) / (rate * run.engine.slots) / 3600,
+                stored=1 - len(todo) / max(1, len(everything)),
                 hit=found is not None and found.complete,
                 url=f"{run.objects.url}/{run.path}".rstrip("/"),
             )
@@ -83,7 +83,7 @@ class Plan:
         begin = time.perf_counter()
         with self._prepared(url) as run:
             group, report = run.complete(begin, verify)
-        arrays = {name: stored_array(group, group.arrays[name]) for name in run.names(group)}
+        arrays = {array.name: stored_array(group, array) for array in results(group)}
         return self.operation.result(self, arrays, report)
 
     def compute(self) -> Any:
@@ -95,7 +95,7 @@ class Plan:
                 run.go_to_scratch()
             try:
                 group, report = run.complete(begin, verify=False)
-                arrays = {name: load(group, group.arrays[name]) for name in run.names(group)}
+                arrays = {array.name: load(group, array) for array in results(group)}
             finally:
                 if run.scratch:
                     run.objects.delete_under(run.path)

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import StoreError
 from ..events import Stats
-from ..store.group import ArraySpec, Group, find
+from ..store.array import ArraySpec
+from ..store.group import Group, find
 from ..store.keys import canonical
 from ..store.objects import open_objects
 

@@ -15,7 +15,7 @@ from ..engine.result import Report
 from ..engine.tasks import stream
 from ..errors import MemoryPlanError, SpecError
 from ..kernels.nearest import TILE, merge, nearest
-from ..store.group import ArraySpec
+from ..store.array import ArraySpec
 
 TASKS = (64, 20_000)
 """A job is cut into so many tasks at least, where they are long enough, and at most."""

@@ -13,7 +13,7 @@ from ..engine.result import Report
 from ..engine.sources import source_of
 from ..errors import CutLocusError, MemoryPlanError, SpecError
 from ..manifolds.base import Manifold
-from ..store.group import ArraySpec
+from ..store.array import ArraySpec
 
 BLOCK_BYTES = 32 << 20
 

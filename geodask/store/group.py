@@ -12,7 +12,6 @@ again. Tasks are deterministic, so two processes may build one group at once.
 """
 
 import json
-import math
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -21,11 +20,12 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
-import zarr
 
 from ..errors import StoreError
+from .array import ArraySpec
 from .keys import canonical, content_key, digest
-from .objects import Objects, memory_objects
+from .objects import Objects
+from .seal import parsed, sealed, unsealed
 
 AGAIN = "Run plan.persist(verify=True): it recomputes what is damaged and keeps the rest."
 
@@ -34,43 +34,6 @@ class DamagedError(StoreError):
     """A complete group has lost the digests of its objects."""
 
     spec: Any = None
-
-
-@dataclass(frozen=True)
-class ArraySpec:
-    """An array of a group, chunked along its first axis only."""
-
-    name: str
-    shape: tuple[int, ...]
-    rows_per_chunk: int
-    dtype: str
-
-    @property
-    def chunks(self) -> tuple[int, ...]:
-        return (max(1, self.rows_per_chunk), *(max(1, side) for side in self.shape[1:]))
-
-    def object_key(self, block: int) -> str:
-        """The key of the object that holds a block of rows."""
-        return "/".join([self.name, "c", str(block), *["0"] * (len(self.shape) - 1)])
-
-    def rows(self, block: int) -> int:
-        """How many rows the block holds; the last may hold fewer."""
-        return min(self.rows_per_chunk, self.shape[0] - block * self.rows_per_chunk)
-
-    @property
-    def blocks(self) -> int:
-        return math.ceil(self.shape[0] / max(1, self.rows_per_chunk))
-
-    def encode(self, values: np.ndarray) -> np.ndarray:
-        """The object's bytes: a whole chunk, little-endian, a short last one padded with zeros."""
-        chunk = np.zeros(self.chunks, np.dtype(self.dtype).newbyteorder("<"))
-        chunk[: len(values)] = values
-        return chunk.reshape(-1).view(np.uint8)
-
-    def decode(self, data: np.ndarray, block: int) -> np.ndarray:
-        """The rows of a block from the object's bytes."""
-        chunk = data.view(np.dtype(self.dtype).newbyteorder("<")).reshape(self.chunks)
-        return chunk[: self.rows(block)].astype(self.dtype, copy=False)
 
 
 @dataclass
@@ -91,6 +54,11 @@ class Group:
     @property
     def complete(self) -> bool:
         return self.body["status"] == "complete"
+
+    @property
+    def _identity(self) -> str:
+        """What marks belong to: objects of another layout have the same keys and other rows."""
+        return content_key({part: self.body[part] for part in ("spec", "layout", "arrays")})
 
     @property
     def arrays(self) -> dict[str, ArraySpec]:
@@ -138,8 +106,8 @@ class Group:
         self.digests.update(digests)
         self.extras.append(extra)
         name = f"marks/{self._writer}-{next(self._numbers)}"
-        body = {"key": content_key(self.body["spec"]), "digests": digests, "extra": extra}
-        self.objects.put(self._key(name), _sealed(body))
+        body = {"of": self._identity, "digests": digests, "extra": extra}
+        self.objects.put(self._key(name), canonical(sealed(body)).encode())
 
     def refresh(self) -> None:
         """Reads what other writers have marked or completed meanwhile."""
@@ -177,10 +145,11 @@ class Group:
         self.digests = {key: self.digests[key] for key in keys}
         manifest = {}
         for array in wanted:
-            self.objects.put(self._key(f"{array.name}/zarr.json"), _array_metadata(array))
-            sealed = canonical([self.digests[array.object_key(i)] for i in range(array.blocks)])
-            self.objects.put(self._key(f"{array.name}/digests"), sealed.encode())
-            manifest[array.name] = digest(sealed.encode())
+            self.objects.put(self._key(f"{array.name}/zarr.json"), array.metadata())
+            listed = [self.digests[array.object_key(i)] for i in range(array.blocks)]
+            listing = canonical(listed).encode()
+            self.objects.put(self._key(f"{array.name}/digests"), listing)
+            manifest[array.name] = digest(listing)
         done = {"status": "complete", "manifest": manifest, "report": report}
         self.body = {**self.body, **done}
         self._write_body()
@@ -194,10 +163,9 @@ class Group:
                 self.objects.delete_under(self._key(name))
 
     def _read_marks(self) -> None:
-        key = content_key(self.body["spec"])
         for name in self.objects.keys(self._key("marks/")):
-            mark = _unsealed(self.objects.get(name))
-            if mark is not None and mark["key"] == key:
+            mark = unsealed(parsed(self.objects.get(name)))
+            if mark is not None and mark["of"] == self._identity:
                 self.digests.update(mark["digests"])
                 self.extras.append(mark["extra"])
 
@@ -213,8 +181,8 @@ class Group:
             self.digests.update(zip(keys, json.loads(bytes(found)), strict=False))
 
     def _write_body(self) -> None:
-        sealed = {"body": self.body, "digest": digest(canonical(self.body).encode())}
-        root = {"zarr_format": 3, "node_type": "group", "attributes": {"geodask": sealed}}
+        attributes = {"geodask": sealed(self.body)}
+        root = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
         self.objects.put(self._key("zarr.json"), json.dumps(root, indent=1).encode())
 
     def _key(self, key: str) -> str:
@@ -247,59 +215,22 @@ def find(objects: Objects, path: str) -> Group | None:
     Raises StoreError where a complete group has lost its digests.
     """
     root = f"{path}/zarr.json" if path else "zarr.json"
-    body = _unsealed_body(objects.get(root))
+    body = _root_body(objects.get(root))
     if body is None:
         return None
     group = Group(objects, path, body)
     if not group.complete:
         group._read_marks()
         # Another process may have completed it and removed its marks while they were being read.
-        group.body = _unsealed_body(objects.get(root)) or body
+        group.body = _root_body(objects.get(root)) or body
     if group.complete:
         group._read_digests()
     return group
 
 
-def _array_metadata(array: ArraySpec) -> np.ndarray:
-    """The array's zarr.json as zarr itself writes it, with raw chunks."""
-    scratch = memory_objects()
-    zarr.create_array(
-        scratch.store,
-        name="array",
-        shape=array.shape,
-        chunks=array.chunks,
-        dtype=array.dtype,
-        compressors=None,
-        filters=None,
-    )
-    found = scratch.get("array/zarr.json")
-    assert found is not None
-    return found
-
-
-def _sealed(body: Any) -> bytes:
-    return canonical({"body": body, "digest": digest(canonical(body).encode())}).encode()
-
-
-def _unsealed(data: np.ndarray | None) -> Any:
-    """The body of a sealed object; None where the object is missing or its bytes were changed."""
-    if data is None:
-        return None
+def _root_body(data: Any) -> Any:
+    """The body in the group's attributes; None where the root is missing or torn."""
     try:
-        sealed = json.loads(bytes(data))
-        body = sealed["body"]
-        return body if sealed["digest"] == digest(canonical(body).encode()) else None
-    except (ValueError, KeyError, TypeError):
+        return unsealed(parsed(data)["attributes"]["geodask"])
+    except (KeyError, TypeError):
         return None
-
-
-def _unsealed_body(data: np.ndarray | None) -> Any:
-    try:
-        attributes = json.loads(bytes(data))["attributes"]["geodask"] if data is not None else None
-    except (ValueError, KeyError, TypeError):
-        return None
-    return (
-        None
-        if attributes is None
-        else _unsealed(np.frombuffer(canonical(attributes).encode(), np.uint8))
-    )
