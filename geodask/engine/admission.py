@@ -6,28 +6,24 @@ store under the files' inode, size and both times, and taken again when any of t
 changed less than two seconds before it was digested is not remembered at all.
 """
 
-import errno
 import json
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
 from ..config import Settings
 from ..errors import StoreError
-from ..store.array import ArraySpec
-from ..store.group import Group, create, find
 from ..store.keys import canonical, content_key, digest, join_digests
 from ..store.objects import Objects
 from .checks import check_rows
-from .executors import Executor, bounded
+from .copies import found_copy, place_copy, write_copy
+from .executors import Executor, Threads, bounded
 from .points import Points
-from .save import storage_rows
-from .sources import Zarr
+from .space import check_space
 
 DIGEST_BYTES = 16 << 20
 FRESH_SECONDS = 2.0
@@ -55,152 +51,168 @@ class Admitted:
 def admit(x: Points, settings: Settings, engine: Executor, objects: Objects) -> Admitted:
     """Digests and checks the rows, once for each state of the files.
 
-    Raises NotOnManifoldError for rows that are not points, with their source and numbers.
+    Rows that tasks cannot read where they are (computed ones, or those in this process's memory)
+    are copied into the store, once for each content. With ``trust: metadata`` stored rows are named
+    by their files, and read only to be checked. Raises NotOnManifoldError for rows that are not
+    points, with their source and numbers.
     """
     x = replace(x, ids=None)  # tasks carry the points, and have no use for a name a row
-    fingerprint = x.source.fingerprint()
-    content: dict[str, Any] = {"shape": list(x.shape), "dtype": x.dtype.name}
-    if settings.trust == "metadata" and fingerprint is not None and x.source.travels:
-        content["metadata"] = digest(canonical([x.source.label, fingerprint]).encode())
-        return Admitted(x, content, fingerprint)
-    if _must_store(x, engine):
-        return _store(x, settings, objects, content)
-    memory = _Memory(x, settings, objects, fingerprint)
-    missing = [i for i in range(_blocks(x)) if str(i) not in memory.digests]
-    try:
-        calls = ((x, i, settings.validate) for i in missing)
-        for found in bounded(engine, "gd-admission", examine, calls):
-            memory.note(*found)
-    finally:
-        memory.save()
-    content["digest"] = join_digests(memory.digests[str(i)] for i in range(_blocks(x)))
-    return Admitted(x, content, fingerprint)
+    census = Census(x, settings, objects)
+    readable = not x.source.computed and (x.source.travels or not engine.remote)
+    if readable:
+        census.take(engine)
+        return Admitted(x, census.content, census.fingerprint)
+    if not x.source.computed:
+        with ThreadPoolExecutor(settings.threads, "geodask-admission") as pool:
+            census.take(Threads(pool, settings.threads))
+    return _sound_copy(census, engine) or _new_copy(census, engine)
 
 
-def examine(x: Points, block: int, validate: str) -> tuple[int, str]:
-    """Checks one block of rows; (block, digest of its rows)."""
-    rows = _digest_rows(x)
-    start, stop = block * rows, min((block + 1) * rows, len(x))
-    values = x.read(start, stop)
-    check_rows(x, values, start, validate)
-    return block, _digest(values)
+def _sound_copy(census: "Census", engine: Executor) -> Admitted | None:
+    """The copy in the store, where the content is known and the copy's bytes are those."""
+    if census.missing:
+        return None
+    content = census.content
+    copy = found_copy(census.x, f"points-{content_key(content)}", census.objects)
+    if copy is None:
+        return None
+    found = admit(copy, replace(census.settings, validate="none"), engine, census.objects)
+    sound = census.trusted or found.content == content
+    found.content = content
+    return found if sound else None
 
 
-class _Memory:
-    """What is remembered of a source between runs, and between the parts of an interrupted one."""
-
-    def __init__(
-        self, x: Points, settings: Settings, objects: Objects, fingerprint: list[Any] | None
-    ):
-        self.objects, self.digests = objects, {}
-        self.key = None
-        self._saved_at = time.monotonic()
-        # Only what a path names; two selections of a file have the same files.
-        if (
-            not x.source.travels
-            or fingerprint is None
-            or _newest(fingerprint) > time.time() - FRESH_SECONDS
-        ):
-            return
-        of = [x.source.label, fingerprint, x.manifold.to_spec(), settings.validate]
-        self.key = f"admission/{content_key({'of': of, 'rows': _digest_rows(x)})}"
-        found = objects.get(self.key)
-        if found is not None:
-            try:
-                remembered = json.loads(bytes(found))
-                if remembered["digest"] == content_key(remembered["digests"]):
-                    self.digests = remembered["digests"]
-            except (ValueError, KeyError, TypeError):
-                self.digests = {}
-        self._known = len(self.digests)
-
-    def note(self, block: int, found: str) -> None:
-        self.digests[str(block)] = found
-        if time.monotonic() - self._saved_at > SAVE_SECONDS:
-            self.save()
-
-    def save(self) -> None:
-        if self.key is not None and len(self.digests) > self._known:
-            remembered = {"digests": self.digests, "digest": content_key(self.digests)}
-            self.objects.put(self.key, canonical(remembered).encode())
-            self._known = len(self.digests)
-        self._saved_at = time.monotonic()
-
-
-def _must_store(x: Points, engine: Executor) -> bool:
-    """Rows that tasks cannot read where they are: to be computed, or in this process's memory."""
-    return x.source.computed or (engine.remote and not x.source.travels)
-
-
-def _store(x: Points, settings: Settings, objects: Objects, content: dict[str, Any]) -> Admitted:
-    """Digests, checks and writes in one pass; the copy is named by what it turned out to hold."""
-    rows = _digest_rows(x)
-    array = ArraySpec("points", x.shape, storage_rows(x), x.dtype.name)
-    stage = f"points-stage-{uuid4().hex}"
-    group = create(objects, stage, {"operation": "points", **content}, [array], None)
-    digests = []
-    try:
-        for block in range(_blocks(x)):
-            start = block * rows
-            values = x.read(start, min(start + rows, len(x)))
-            check_rows(x, values, start, settings.validate)
-            digests.append(_digest(values))
-            for low in range(0, len(values), array.rows_per_chunk):
-                part = values[low : low + array.rows_per_chunk]
-                key, found, _ = group.write(array, (start + low) // array.rows_per_chunk, part)
-                group.digests[key] = found
-        content["digest"] = join_digests(digests)
-        path = f"points-{content_key(content)}"
-        group.commit(["points"], {})
-        _move(objects, stage, path, array)
-    finally:
+def _new_copy(census: "Census", engine: Executor) -> Admitted:
+    x, objects = census.x, census.objects
+    check_space(f"The copy of {x.source.label}", len(x) * x.row_bytes, objects, census.settings)
+    stage = write_copy(x, census.take_along(), objects)
+    found = _sound_copy(census, engine)  # as good as the one that was just written
+    if found is not None:
         objects.delete_under(stage)
-    source = Zarr(x.shape, x.dtype, objects.url, f"{path}/points", array.rows_per_chunk)
-    stored = replace(x, source=source)
-    return Admitted(stored, content, source.fingerprint())
+        return found
+    path = f"points-{content_key(census.content)}"
+    place_copy(stage, path, objects)
+    copy = found_copy(x, path, objects)
+    if copy is None:
+        raise StoreError(f"The copy of the input at {path} was removed. Run the plan again.")
+    return Admitted(copy, census.content, copy.source.fingerprint())
 
 
-def _move(objects: Objects, stage: str, path: str, array: ArraySpec) -> None:
-    """Puts the copy in its place, unless another process has put an equal one there already."""
-    root = Path(objects.url)
-    for _ in range(3):
+class Census:
+    """What is known of the rows of a source, block by block, and remembered between runs."""
+
+    def __init__(self, x: Points, settings: Settings, objects: Objects):
+        self.x, self.settings, self.objects = x, settings, objects
+        self.fingerprint = x.source.fingerprint()
+        named = self.fingerprint is not None and x.source.name is not None
+        self.trusted = named and settings.trust == "metadata"
+        self._digests: dict[str, str] = {}
+        self._saved_at, self._known = time.monotonic(), 0
+        self._key = None
+        if named and (
+            self.trusted or _newest(self.fingerprint or []) < time.time() - FRESH_SECONDS
+        ):
+            of = [x.source.name, self.fingerprint, x.manifold.to_spec(), settings.validate]
+            what = {"of": of, "rows": digest_rows(x), "trusted": self.trusted}
+            self._key = f"admission/{content_key(what)}"
+            self._recall()
+
+    @property
+    def missing(self) -> list[int]:
+        """Blocks that have not been read."""
+        if self.trusted and self.settings.validate == "none":
+            return []
+        return [i for i in range(self.blocks) if str(i) not in self._digests]
+
+    @property
+    def blocks(self) -> int:
+        return -(-len(self.x) // digest_rows(self.x))
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What names the rows in a result's key, once no block is missing."""
+        content: dict[str, Any] = {"shape": list(self.x.shape), "dtype": self.x.dtype.name}
+        if self.trusted:
+            files = [self.x.source.name, self.fingerprint]
+            return {**content, "metadata": digest(canonical(files).encode())}
+        found = (self._digests[str(i)] for i in range(self.blocks))
+        return {**content, "digest": join_digests(found)}
+
+    def take(self, engine: Executor) -> None:
+        """Reads what is missing, on the engine's workers."""
+        # A large chunk of the storage is decoded once for all the blocks in it.
+        step = max(1, self.x.source.chunk_rows // digest_rows(self.x))
+        missing = self.missing
+        spans = sorted({block - block % step for block in missing})
+        validate = self.settings.validate
+        calls = (
+            (self.x, first, min(first + step, self.blocks), validate, self.trusted)
+            for first in spans
+        )
         try:
-            (root / stage).rename(root / path)
-            return
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-        if _holds(objects, path, array):
-            return
-        # Damaged: out of the way in one step, so that nobody reads half of it.
-        with suppress(FileNotFoundError):
-            (root / path).rename(root / f"{stage}-damaged")
-        objects.delete_under(f"{stage}-damaged")
-    raise StoreError(f"The copy of the input at {root / path} cannot be replaced. Remove it.")
+            for found in bounded(engine, "gd-admission", examine, calls):
+                self._note(found)
+        finally:
+            self._save()
+
+    def take_along(self) -> Iterator[tuple[int, np.ndarray]]:
+        """All blocks in turn, read here for another purpose, as (first row, rows)."""
+        for block in range(self.blocks):
+            start = block * digest_rows(self.x)
+            rows = self.x.read(start, min(start + digest_rows(self.x), len(self.x)))
+            found = _examined(self.x, rows, start, self.settings.validate, self.trusted)
+            self._note({block: found})
+            yield start, rows
+        self._save()
+
+    def _note(self, found: dict[int, str]) -> None:
+        self._digests |= {str(block): each for block, each in found.items()}
+        if time.monotonic() - self._saved_at > SAVE_SECONDS:
+            self._save()
+
+    def _save(self) -> None:
+        if self._key is not None and len(self._digests) > self._known:
+            remembered = {"digests": self._digests, "digest": content_key(self._digests)}
+            self.objects.put(self._key, canonical(remembered).encode())
+            self._known = len(self._digests)
+        self._saved_at = time.monotonic()
+
+    def _recall(self) -> None:
+        found = self.objects.get(self._key) if self._key is not None else None
+        try:
+            remembered = json.loads(bytes(found)) if found is not None else {"digests": {}}
+            if remembered.get("digest") == content_key(remembered["digests"]):
+                self._digests = remembered["digests"]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self._digests = {}
+        self._known = len(self._digests)
 
 
-def _holds(objects: Objects, path: str, array: ArraySpec) -> bool:
-    """Whether an earlier copy is there, whole and with the bytes it was written with."""
-    try:
-        found: Group | None = find(objects, path)
-    except StoreError:
-        return False
-    keys = (array.object_key(block) for block in range(array.blocks))
-    return found is not None and found.complete and all(found.intact(key) for key in keys)
+def examine(x: Points, first: int, stop: int, validate: str, trusted: bool) -> dict[int, str]:
+    """Reads and checks the blocks first:stop at once; the digests of their rows."""
+    rows = digest_rows(x)
+    values = x.read(first * rows, min(stop * rows, len(x)))
+    found = {}
+    for block in range(first, stop):
+        part = values[(block - first) * rows :][:rows]
+        found[block] = _examined(x, part, block * rows, validate, trusted)
+    return found
+
+
+def digest_rows(x: Points) -> int:
+    """Rows of a digest: the largest power of two whose rows fit in 16 MiB."""
+    return 1 << max(0, (DIGEST_BYTES // max(1, x.row_bytes)).bit_length() - 1)
+
+
+def _examined(x: Points, rows: np.ndarray, start: int, validate: str, trusted: bool) -> str:
+    """The digest of rows that are points, or nothing where their files name them."""
+    check_rows(x, rows, start, validate)
+    return "" if trusted else _digest(rows)
 
 
 def _digest(values: np.ndarray) -> str:
     little = values.astype(values.dtype.newbyteorder("<"), copy=False)
     return digest(np.ascontiguousarray(little).reshape(-1).view(np.uint8))
-
-
-def _digest_rows(x: Points) -> int:
-    """Rows of a digest: the largest power of two whose rows fit in 16 MiB."""
-    return 1 << max(0, (DIGEST_BYTES // max(1, x.row_bytes)).bit_length() - 1)
-
-
-def _blocks(x: Points) -> int:
-    return -(-len(x) // _digest_rows(x))
 
 
 def _newest(fingerprint: list[Any]) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..manifolds.base import Manifold
+from ..store.keys import digest
 from .sources import Source
 
 PROJECTED_ROWS = 4096
@@ -32,6 +33,10 @@ class Projected(Source):
 
     def fingerprint(self) -> list[Any] | None:
         return self.base.fingerprint()
+
+    @property
+    def name(self) -> Any:
+        return self.base.name and ["projected", self.base.name, self.manifold.to_spec()]
 
     @property
     def label(self) -> str:
@@ -84,6 +89,10 @@ class Selected(Source):
         return self.base.fingerprint()
 
     @property
+    def name(self) -> Any:
+        return self.base.name and ["selected", self.base.name, digest(self.rows)]
+
+    @property
     def label(self) -> str:
         return f"selected rows of {self.base.label}"
 
@@ -112,7 +121,13 @@ class Joined(Source):
 
     def fingerprint(self) -> list[Any] | None:
         found = [part.fingerprint() for part in self.parts]
-        return None if all(each is None for each in found) else found
+        known = [each for each in found if each is not None]
+        return [entry for each in known for entry in each] if known else None
+
+    @property
+    def name(self) -> Any:
+        names = [part.name for part in self.parts]
+        return None if None in names else ["joined", *names]
 
     @property
     def label(self) -> str:

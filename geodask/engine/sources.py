@@ -46,6 +46,11 @@ class Source(ABC):
         return None
 
     @property
+    def name(self) -> Any:
+        """JSON that names the rows, given its files as they are; None where nothing does."""
+        return None
+
+    @property
     def label(self) -> str:
         """The source in words, for errors."""
         return "array in memory"
@@ -115,6 +120,10 @@ class Npy(Source):
         return [_stat(Path(self.path))]
 
     @property
+    def name(self) -> Any:
+        return self.path
+
+    @property
     def label(self) -> str:
         return self.path
 
@@ -143,6 +152,10 @@ class Zarr(Source):
         root = Path(self.url) / self.path
         found = [_stat(Path(entry), root) for entry in _files(root)]
         return sorted(found)
+
+    @property
+    def name(self) -> Any:
+        return self.label
 
     @property
     def label(self) -> str:
