@@ -7,11 +7,14 @@ from pathlib import Path
 
 import dask
 import numpy as np
+import psutil
 import pytest
 
 import geodask as gd
 from geodask.config import settings
 from geodask.engine.driver import Run
+from geodask.engine.execution import SHARE
+from geodask.engine.executors import Dask
 from geodask.engine.progress import Progress
 from geodask.events import PlanEnded, PlanStarted, Stats, TaskDone
 
@@ -59,6 +62,31 @@ def test_a_result_larger_than_the_store_may_be_is_refused(sphere: gd.Points, sto
     ):
         gd.knn(sphere, k=4).persist()
     assert not list(store.glob("knn-*"))
+
+
+def test_compute_counts_what_it_holds(sphere: gd.Points, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = gd.knn(sphere, k=900)
+    stated = plan.explain()
+    assert stated.held_bytes > 2 * 2000 * 900 * 16
+    assert "compute() holds" in repr(stated)
+    limit = int((stated.base_bytes + stated.held_bytes / 2) / SHARE)
+    monkeypatch.setattr("geodask.engine.executors.Threads.memory_limit", lambda self: limit)
+    with pytest.raises(gd.MemoryPlanError, match=r"holds \d+ bytes.* Use persist\(\)"):
+        plan.compute()
+
+
+@pytest.mark.usefixtures("client")
+def test_a_worker_without_a_limit_shares_its_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dask.distributed import get_client
+
+    engine = Dask(get_client(), 2)
+    assert engine.memory_limit() == 4 << 30
+    known = engine.client.scheduler_info(n_workers=-1)
+    for worker in known["workers"].values():
+        worker["memory_limit"] = 0
+    monkeypatch.setattr(engine.client, "scheduler_info", lambda n_workers: known)
+    free = psutil.virtual_memory().available
+    assert 0.3 * free < engine.memory_limit() < 0.7 * free
 
 
 @pytest.mark.usefixtures("small_tasks")

@@ -12,11 +12,12 @@ from ..store.keys import canonical, content_key
 from ..store.objects import Objects, memory_objects
 from .admission import Admitted
 from .driver import Run
-from .executors import Executor
+from .executors import WINDOW, Executor
 from .missing import missing_tasks, results
 from .operation import Budget, Layout, Operation
 from .progress import Progress
 from .result import Report, make_report
+from .space import check_space
 from .tasks import Job, Task, loaded_bytes, warm_up
 
 NUMERICS = 1
@@ -119,8 +120,29 @@ class Execution:
             with self.engine.computing():
                 base = max(self.engine.everywhere(loaded_bytes))
             room = SHARE * self.engine.memory_limit() - base
-            task_bytes = int(room / self.engine.threads_each())
+            if self.scratch and not self.engine.remote:
+                held = self.held_bytes(job.layout)
+                if held > room:
+                    raise MemoryPlanError(
+                        f"compute() of {self.name} holds {held} bytes in this process",
+                        came=f"{max(0, int(room))} may be taken",
+                        do="Use persist(): it holds nothing but its tasks.",
+                    )
+                room -= held
+            task_bytes = max(0, int(room / self.engine.threads_each()))
         return replace(job, budget=replace(job.budget, task_bytes=task_bytes))
+
+    def held_bytes(self, layout: Layout) -> int:
+        """What `compute` on threads holds besides its tasks: the result, as objects and as arrays,
+        and the partial results of the blocks under way."""
+        outputs = self.operation.outputs(self.inputs, layout)
+        result = 2 * sum(array.nbytes for array in outputs)
+        partials = self.operation.partials(self.inputs, layout)
+        if partials is None:
+            return result
+        # Those of the tasks in the window, and of a block that is merged.
+        objects = min(partials.blocks, WINDOW * self.engine.slots + 2 * layout.panels)
+        return result + objects * partials.nbytes // max(1, partials.blocks)
 
     def complete(self, begin: float, verify: bool) -> tuple[Group, Report]:
         """The complete group and the report; computes what is missing."""
@@ -139,10 +161,10 @@ class Execution:
         job = self.budgeted(self.job(group))
         self._places = self.engine.everywhere(job.budget.describe)
         cost = job.operation.cost(job.inputs, job.layout, job.budget)
-        if not self.scratch or self.engine.remote:
+        if not self.scratch or self.engine.remote:  # else it is memory, and `budgeted` saw to it
             everything = len(missing_tasks(None, job.layout))
             share = len(missing_tasks(group, job.layout)) / max(1, everything)
-            self._check_space(int(share * cost.bytes_written))
+            check_space(self.name, int(share * cost.bytes_written), self.objects, self.current)
         if group is None:
             group = self._create(job.layout)
         return self._run(job, group, begin)
@@ -150,18 +172,6 @@ class Execution:
     def _check_unchanged(self) -> None:
         for each in self.admitted:
             each.check_unchanged()
-
-    def _check_space(self, needed: int) -> None:
-        """Raises MemoryPlanError where the result is more than the store may hold."""
-        room = self.current.store_max_bytes
-        if room is None:
-            room = self.objects.free_bytes() // 2
-        if needed > room:
-            raise MemoryPlanError(
-                f"{self.name} writes {needed} bytes to {self.objects.url}",
-                came=f"{room} may be taken there",
-                do="Free space, set geodask.store-max-bytes higher, or set another geodask.store.",
-            )
 
     def _run(self, job: Job, group: Group, begin: float) -> tuple[Group, Report]:
         everything = missing_tasks(None, job.layout)

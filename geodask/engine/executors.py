@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -69,8 +70,7 @@ class Threads:
         return [function(*args)]
 
     def memory_limit(self) -> int:
-        here = psutil.Process().memory_info().rss
-        return here + psutil.virtual_memory().available
+        return _takable_bytes()
 
     def threads_each(self) -> int:
         return self.slots
@@ -96,9 +96,14 @@ class Dask:
         return list(self.client.run(function, *args).values())
 
     def memory_limit(self) -> int:
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
-        limits = [worker["memory_limit"] for worker in workers]
-        return min((limit for limit in limits if limit), default=psutil.virtual_memory().total)
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        hosts = Counter(worker["host"] for worker in workers.values())
+        own = self.client.run(_takable_bytes)
+        return min(
+            worker["memory_limit"] or own[address] // hosts[worker["host"]]
+            for address, worker in workers.items()
+            if address in own
+        )
 
     def threads_each(self) -> int:
         return max(self.client.nthreads().values())
@@ -139,6 +144,11 @@ def bounded(
     finally:
         for future in running:
             future.cancel()
+
+
+def _takable_bytes() -> int:
+    """What this process has and what its machine has left."""
+    return psutil.Process().memory_info().rss + psutil.virtual_memory().available
 
 
 def current_client() -> Any:

@@ -25,6 +25,8 @@ class Explanation:
     """Resident memory of a worker process before any data, its libraries loaded and tried."""
     task_bytes: int
     """Memory that one task takes beyond that."""
+    held_bytes: int
+    """What `compute` holds in this process besides; `persist` holds nothing."""
     slots: int
     """Tasks that run side by side."""
     slots_each: int
@@ -54,7 +56,8 @@ class Explanation:
                 f"  flops     {self.flops:.3g}, at worst {self.worst_flops:.3g} in float64",
                 f"  traffic   {size(self.bytes_read)} read, {size(self.bytes_written)} written",
                 f"  memory    {size(self.worker_bytes)} a worker: {size(self.base_bytes)} base"
-                f" + {self.slots_each} x {size(self.task_bytes)} a task",
+                f" + {self.slots_each} x {size(self.task_bytes)} a task;"
+                f" compute() holds {size(self.held_bytes)} more",
                 f"  time      {duration(self.hours)}",
                 f"  stored    {state}, {self.url}>",
             ]

@@ -53,6 +53,7 @@ class Plan:
                 bytes_written=cost.bytes_written,
                 base_bytes=base,
                 task_bytes=cost.task_bytes,
+                held_bytes=run.held_bytes(job.layout),
                 slots=run.engine.slots,
                 slots_each=run.engine.threads_each(),
                 hours=run.work(job, todo) / (rate * run.engine.slots) / 3600,

@@ -96,12 +96,15 @@ class Pointwise(Operation):
 
     def cost(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Cost:
         row = sum(int(np.prod(each.shape[1:])) for each in inputs) + inputs[0].manifold.n
-        needed = 8 * layout.rows_per_block * row * 4
+        # A chunk of the storage is decoded whole, however few of its rows are needed.
+        chunks = sum(2 * min(each.source.chunk_rows, len(each)) * each.row_bytes for each in inputs)
+        needed = 8 * layout.rows_per_block * row * 4 + chunks
         if budget.task_bytes is not None and needed > budget.task_bytes:
             raise MemoryPlanError(
                 f"A task of {self.verb.method} needs {needed} bytes ({layout.rows_per_block} rows)",
                 came=f"{budget.task_bytes} bytes are allowed for one",
-                do="Give the workers more memory or fewer threads.",
+                do="Give the workers more memory or fewer threads, or store the input in "
+                "smaller chunks.",
             )
         flops = 20.0 * layout.rows * row
         read = sum(int(np.prod(each.shape)) * each.dtype.itemsize for each in inputs)

@@ -34,6 +34,11 @@ class ArraySpec:
     def blocks(self) -> int:
         return math.ceil(self.shape[0] / max(1, self.rows_per_chunk))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
     def encode(self, values: np.ndarray) -> np.ndarray:
         """The object's bytes: a whole chunk, little-endian, a short last one padded with zeros."""
         chunk = np.zeros(self.chunks, np.dtype(self.dtype).newbyteorder("<"))
