@@ -260,6 +260,16 @@ ADVERSARIES: dict[str, Callable[[], tuple[str, np.ndarray, np.ndarray]]] = {
         constant(normal(9, 6)),
         constant(normal(24, 6, seed=1)),
     ),
+    "flat, almost equal rows ask": lambda: (
+        "Euclidean",
+        1 + 1e-13 * normal(9, 6),
+        normal(24, 6, seed=1),
+    ),
+    "flat, rows at the far end": lambda: (
+        "Euclidean",
+        normal(9, 6),
+        normal(24, 6, seed=1) * 2.0 ** np.arange(40, 64)[:, None],
+    ),
     "flat, constant rows": lambda: ("Euclidean", np.full((9, 6), 3.3), normal(24, 6)),
     "flat, constant": lambda: ("Euclidean", np.full((9, 6), 3.3), np.full((24, 6), 3.3)),
     "flat, zeros": lambda: ("Euclidean", np.zeros((9, 6)), np.zeros((24, 6))),
@@ -341,6 +351,15 @@ def test_products_in_float32_stay_so(setting: Callable[[str], None]) -> None:
             assert torch.backends.cuda.matmul.fp32_precision == "tf32"
     finally:
         setting("highest")
+
+
+@pytest.mark.parametrize("kernel", RUNNABLE, ids=str)
+def test_almost_equal_queries_are_not_brute_force(kernel: Any) -> None:
+    kind, place, precision = kernel
+    x, y = 0.5 + 1e-12 * normal(64, 6), normal(8192, 6, seed=1)
+    running = kind(gd.Euclidean(6), x, 3, place, precision)
+    running.fold(y, 0)
+    assert running.measured < 0.05 * running.pairs
 
 
 def test_cupy_has_no_bfloat16() -> None:

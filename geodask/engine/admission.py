@@ -109,9 +109,8 @@ class Census:
         self._digests: dict[str, str] = {}
         self._saved_at, self._known = time.monotonic(), 0
         self._key = None
-        if named and (
-            self.trusted or _newest(self.fingerprint or []) < time.time() - FRESH_SECONDS
-        ):
+        settled = _newest(self.fingerprint or []) < time.time() - FRESH_SECONDS
+        if named and (settled or self.trusted):
             of = [x.source.name, self.fingerprint, x.manifold.to_spec(), settings.validate]
             what = {"of": of, "rows": digest_rows(x), "trusted": self.trusted}
             self._key = f"admission/{content_key(what)}"

@@ -18,6 +18,11 @@ COLUMN_LOSS = 2.0**-20
 """What a half square may lose, as a share, when it is written into three columns of bfloat16."""
 
 
+FARTHEST = 2.0**60
+"""Targets farther out than that, in the frame of the queries, are measured one and all: their half
+squares come too near to the end of float32."""
+
+
 class Frame(NamedTuple):
     """The centre and the power of two that bring the query rows into the unit ball; what they
     lost there, as a share; and their squares."""
@@ -134,16 +139,16 @@ class Euclidean(Manifold):
         operand[:, -2:] = operand[:, -3:-2]
         share, square = _share(lost, length), length * length
         # The ranks themselves are rounded; and operands under 2^-126, against others of at most
-        # 2^30, may be flushed to zero.
+        # FARTHEST, may be flushed to zero.
         slack = (share + self._gamma + self._rounding) * square / 2
-        slack = slack + self._underflow(scale) + self.n * FLUSHED * 2.0**36
+        slack = slack + self._underflow(scale) + self.n * FLUSHED * FARTHEST * 2.0**6
         return Queries(operand, slack, Frame(centre, scale, square, share))
 
     def targets(self, y: Rows, frame: Frame, precision: str) -> Targets:
         xp = namespace(y.points)
         scale = y.features * frame.scale
         operand, lost, length = rounded(y.points, frame.centre, scale, precision, extra=3)
-        beyond = ~(length <= 2.0**30)
+        beyond = ~(length <= FARTHEST)
         (far,) = xp.nonzero(beyond)
         operand[far, :] = 0
         lost, length = where(~beyond, lost, 0.0), where(~beyond, length, 0.0)
