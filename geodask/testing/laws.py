@@ -1,15 +1,4 @@
-"""The laws of a manifold, for its tests: yours as well as ours.
-
-    from geodask.testing import check_manifold
-
-    def test_my_manifold():
-        check_manifold(MyManifold(5))
-
-Each law is a function of a manifold and a `Sample` of rows, and raises AssertionError where it is
-broken; `LAWS` lists them, to parametrize a test with. Where a law can hold only to rounding, the
-sample's ``tolerance`` says how far off is allowed, as a share of the coordinates of the row: in
-float64 a distance of 1e-8 must be right to some 1e-6 of itself.
-"""
+"""The laws, one function each."""
 
 import json
 import math
@@ -17,59 +6,14 @@ import pickle
 from dataclasses import FrozenInstanceError, fields
 from decimal import Decimal, localcontext
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from .arrays.device import to_host
-from .arrays.namespace import is_host, namespace
-from .manifolds.base import Manifold, rows_of
-
-STEPS = (0.95, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.3, 0.6, 0.9)
-"""Distances to try, as shares of the injectivity radius (of 4, where that is larger)."""
-
-
-class Sample(NamedTuple):
-    """Rows to try a manifold on, and what rounding may do to them."""
-
-    p: Any
-    """Points (rows, *point_shape)."""
-    q: Any
-    """Points from very near p to close to its cut locus: exp(p, u)."""
-    u: Any
-    """Tangent vectors at p, of the lengths `STEPS` in turn."""
-    v: Any
-    """Tangent vectors of unit length at p."""
-    w: Any
-    """Ambient vectors."""
-    tolerance: float
-    """Error that is allowed, as a share of the length of a row's coordinates."""
-
-    def rows(self, which: slice) -> "Sample":
-        """Some of the rows."""
-        return Sample._make([*(part[which, ...] for part in self[:5]), self.tolerance])
-
-
-def sample(
-    manifold: Manifold, xp: Any = np, points: np.ndarray | None = None, dtype: str = "float64"
-) -> Sample:
-    """Rows in the library ``xp`` around the ``points`` given, or around random ones.
-
-    numpy rows are read-only: no method may write into its arguments.
-    """
-    p = manifold.random(2 * len(STEPS), seed=0) if points is None else np.asarray(points, float)
-    v = manifold.random_tangent(p, seed=1)
-    v = v / _column(manifold.norm(p, v), v)
-    reach = min(manifold.injectivity_radius, 4.0)
-    u = v * _column(np.resize(STEPS, len(p)) * reach, v)
-    w = np.random.default_rng(2).standard_normal(p.shape)
-    kind = getattr(xp, dtype)
-    rows = [xp.asarray(np.array(part), dtype=kind) for part in (p, manifold.exp(p, u), u, v, w)]
-    for part in rows:
-        if is_host(part):
-            part.flags.writeable = False
-    roundings = 16 * math.sqrt(math.prod(p.shape[1:]))
-    return Sample._make([*rows, roundings * float(xp.finfo(kind).eps)])
+from ..arrays.device import to_host
+from ..arrays.namespace import is_host, namespace
+from ..manifolds.base import Manifold, rows_of
+from .rows import Sample, close, column, grain, length, on_host, same_rows, sample
 
 
 def check_manifold(
@@ -120,79 +64,79 @@ def results_stay_on_the_manifold(on: Manifold, s: Sample) -> None:
 
 def projections_are_idempotent(on: Manifold, s: Sample) -> None:
     """project and to_tangent leave alone what they made; what to_tangent removes is orthogonal."""
-    _same_rows(s, on.project(s.p), s.p)
+    same_rows(s, on.project(s.p), s.p)
     x = on.project(s.p + s.w / 16)
-    _same_rows(s, on.project(x), x)
-    _same_rows(s, on.to_tangent(s.p, s.u), s.u)
+    same_rows(s, on.project(x), x)
+    same_rows(s, on.to_tangent(s.p, s.u), s.u)
     flat = on.to_tangent(s.p, s.w)
-    _close(on.to_tangent(s.p, flat), flat, s.tolerance * _column(_size(s.w), flat))
-    unit = _host(on.norm(s.p, s.v)) / _size(s.v)
-    _close(on.inner(s.p, s.w - flat, s.v), 0, s.tolerance * unit**2 * _size(s.w) * _size(s.v))
+    close(on.to_tangent(s.p, flat), flat, s.tolerance * column(length(s.w), flat))
+    unit = on_host(on.norm(s.p, s.v)) / length(s.v)
+    close(on.inner(s.p, s.w - flat, s.v), 0, s.tolerance * unit**2 * length(s.w) * length(s.v))
 
 
 def inner_is_bilinear(on: Manifold, s: Sample) -> None:
     """inner is symmetric and linear, and inner(p, u, u) = norm(p, u)^2."""
-    length = _host(on.norm(s.p, s.u))
-    _close(on.inner(s.p, s.u, s.u), length**2, s.tolerance * length**2)
-    parts = _host(on.inner(s.p, s.v, s.u)) + _host(on.inner(s.p, s.v, s.v))
-    _close(on.inner(s.p, s.u + s.v, s.v), parts, s.tolerance * (1 + length))
+    norms = on_host(on.norm(s.p, s.u))
+    close(on.inner(s.p, s.u, s.u), norms**2, s.tolerance * norms**2)
+    parts = on_host(on.inner(s.p, s.v, s.u)) + on_host(on.inner(s.p, s.v, s.v))
+    close(on.inner(s.p, s.u + s.v, s.v), parts, s.tolerance * (1 + norms))
 
 
 def exp_starts_with_its_tangent(on: Manifold, s: Sample) -> None:
     """exp(p, tv) = p + tv + O(t^2): a tenth of the step leaves at most a fiftieth of the error."""
     steps = np.logspace(-1, -8, 8).tolist()
-    errors = [_size(on.exp(s.p, t * s.v) - s.p - t * s.v) for t in steps]
+    errors = [length(on.exp(s.p, t * s.v) - s.p - t * s.v) for t in steps]
     for larger, smaller in pairwise(errors):
-        _close(smaller, 0, larger / 50 + s.tolerance * (_size(s.p) + _size(s.v)))
+        close(smaller, 0, larger / 50 + s.tolerance * (length(s.p) + length(s.v)))
 
 
 def exp_and_log_are_inverse(on: Manifold, s: Sample) -> None:
     """log(p, exp(p, u)) = u within the injectivity radius, and exp(p, log(p, q)) = q."""
-    _same_rows(s, on.log(s.p, on.exp(s.p, s.u)), s.u)
-    _same_rows(s, on.exp(s.p, on.log(s.p, s.q)), s.q)
+    same_rows(s, on.log(s.p, on.exp(s.p, s.u)), s.u)
+    same_rows(s, on.exp(s.p, on.log(s.p, s.q)), s.q)
 
 
 def dist_of_exp_is_the_length(on: Manifold, s: Sample) -> None:
     """dist(p, exp(p, u)) = norm(p, u), for lengths from 1e-8 to near the injectivity radius."""
-    _close(on.dist(s.p, on.exp(s.p, s.u)), on.norm(s.p, s.u), _grain(on, s))
+    close(on.dist(s.p, on.exp(s.p, s.u)), on.norm(s.p, s.u), grain(on, s))
 
 
 def dist_is_a_metric(on: Manifold, s: Sample) -> None:
     """dist is symmetric, zero from a point to itself, and obeys the triangle inequality."""
-    _close(on.dist(s.p, s.q), on.dist(s.q, s.p), _grain(on, s))
-    _close(on.dist(s.p, s.p), 0, _grain(on, s))
+    close(on.dist(s.p, s.q), on.dist(s.q, s.p), grain(on, s))
+    close(on.dist(s.p, s.p), 0, grain(on, s))
     for r in (on.exp(s.p, s.v), namespace(s.q).flip(s.q, axis=0)):
         around = on.dist(s.p, s.q) + on.dist(s.q, r) - on.dist(s.p, r)
-        _close(np.minimum(_host(around), 0), 0, _grain(on, s, r))
+        close(np.minimum(on_host(around), 0), 0, grain(on, s, r))
 
 
 def transport_is_an_isometry(on: Manifold, s: Sample) -> None:
     """Transport keeps inner products, ends tangent, returns, and carries a geodesic's velocity."""
     u, v = on.transport(s.p, s.q, s.u), on.transport(s.p, s.q, s.v)
-    within = s.tolerance * _host(on.norm(s.p, s.u)) * _host(on.norm(s.p, s.v))
-    _close(on.inner(s.q, u, v), on.inner(s.p, s.u, s.v), within)
-    _same_rows(s, on.to_tangent(s.q, v), v)
-    _same_rows(s, on.transport(s.q, s.p, v), s.v)
-    _same_rows(s, on.transport(s.p, s.q, on.log(s.p, s.q)), -on.log(s.q, s.p))
+    within = s.tolerance * on_host(on.norm(s.p, s.u)) * on_host(on.norm(s.p, s.v))
+    close(on.inner(s.q, u, v), on.inner(s.p, s.u, s.v), within)
+    same_rows(s, on.to_tangent(s.q, v), v)
+    same_rows(s, on.transport(s.q, s.p, v), s.v)
+    same_rows(s, on.transport(s.p, s.q, on.log(s.p, s.q)), -on.log(s.q, s.p))
 
 
 def geodesics_have_constant_speed(on: Manifold, s: Sample) -> None:
     """Equal times from p to q make equal distances, which add up to dist(p, q)."""
     path = [on.geodesic(s.p, s.q, i / 4) for i in range(5)]
-    _same_rows(s, path[0], s.p)
-    _same_rows(s, path[-1], s.q)
+    same_rows(s, path[0], s.p)
+    same_rows(s, path[-1], s.q)
     for a, b in pairwise(path):
-        _close(4 * on.dist(a, b), on.dist(s.p, s.q), 4 * _grain(on, s))
+        close(4 * on.dist(a, b), on.dist(s.p, s.q), 4 * grain(on, s))
     times = namespace(s.p).full_like(on.dist(s.p, s.q), 0.25)
-    _same_rows(s, on.geodesic(s.p, s.q, times), path[1])
+    same_rows(s, on.geodesic(s.p, s.q, times), path[1])
 
 
 def midpoint_is_half_way(on: Manifold, s: Sample) -> None:
     """Half the distance from either end, whichever comes first."""
     middle = on.midpoint(s.p, s.q)
-    _same_rows(s, middle, on.midpoint(s.q, s.p))
+    same_rows(s, middle, on.midpoint(s.q, s.p))
     for end in (s.p, s.q):
-        _close(2 * on.dist(end, middle), on.dist(s.p, s.q), 2 * _grain(on, s))
+        close(2 * on.dist(end, middle), on.dist(s.p, s.q), 2 * grain(on, s))
 
 
 # --- arrays -------------------------------------------------------------------------------------
@@ -213,18 +157,18 @@ def batch_equals_loop(on: Manifold, s: Sample) -> None:
     together = _values(on, s)
     for i in range(s.p.shape[0]):
         for name, value in _values(on, s.rows(slice(i, i + 1))).items():
-            _close(value, together[name][i : i + 1, ...], s.tolerance * (1 + abs(_host(value))))
+            close(value, together[name][i : i + 1, ...], s.tolerance * (1 + abs(on_host(value))))
     alike = namespace(s.p).broadcast_to(s.p[:1, ...], s.p.shape)
-    _close(on.dist(s.p[0, ...], s.q), on.dist(alike, s.q), _grain(on, s))
+    close(on.dist(s.p[0, ...], s.q), on.dist(alike, s.q), grain(on, s))
     assert on.transport(s.p, s.q, s.v[0, ...]).shape == s.p.shape
 
 
 def closed_forms_equal_the_reference(on: Manifold, s: Sample) -> None:
     """Where a subclass has a body of its own, it agrees with the one in `Manifold`."""
-    _close(on.norm(s.p, s.u), Manifold.norm(on, s.p, s.u), _grain(on, s))
-    _close(on.dist(s.p, s.q), Manifold.dist(on, s.p, s.q), _grain(on, s))
-    _same_rows(s, on.geodesic(s.p, s.q, 0.25), Manifold.geodesic(on, s.p, s.q, 0.25))
-    _same_rows(s, on.midpoint(s.p, s.q), Manifold.midpoint(on, s.p, s.q))
+    close(on.norm(s.p, s.u), Manifold.norm(on, s.p, s.u), grain(on, s))
+    close(on.dist(s.p, s.q), Manifold.dist(on, s.p, s.q), grain(on, s))
+    same_rows(s, on.geodesic(s.p, s.q, 0.25), Manifold.geodesic(on, s.p, s.q, 0.25))
+    same_rows(s, on.midpoint(s.p, s.q), Manifold.midpoint(on, s.p, s.q))
 
 
 # --- exact neighbours ---------------------------------------------------------------------------
@@ -236,23 +180,23 @@ def rank_orders_by_distance(on: Manifold, s: Sample) -> None:
     xp, around = namespace(x), s._replace(p=x, q=y)
     ranks, back = on.rank(x[:, None, ...], y[None, ...]), on.rank(y[:, None, ...], x[None, ...])
     assert x.dtype == ranks.dtype == xp.float64
-    assert (_host(ranks) == _host(back).T).all()
-    assert (_host(on.rank_to_dist(on.rank(x, x))) == 0).all()
-    _close(on.rank_to_dist(on.rank(x, y)), on.dist(x, y), _grain(on, around))
+    assert (on_host(ranks) == on_host(back).T).all()
+    assert (on_host(on.rank_to_dist(on.rank(x, x))) == 0).all()
+    close(on.rank_to_dist(on.rank(x, y)), on.dist(x, y), grain(on, around))
     # The order is that of the ranks; distances follow it but for their last digits.
-    dists = _host(on.rank_to_dist(xp.asarray(np.sort(_host(ranks), axis=None))))
-    _close(np.minimum(np.diff(dists), 0), 0, 2.0**-50 * dists[1:])
+    dists = on_host(on.rank_to_dist(xp.asarray(np.sort(on_host(ranks), axis=None))))
+    close(np.minimum(np.diff(dists), 0), 0, 2.0**-50 * dists[1:])
 
 
 def rank_is_exact_to_its_error(on: Manifold, s: Sample) -> None:
     """A rank is at most `rank_error` from `exact_rank`, the rank in real arithmetic."""
-    ranks = _host(on.rank(on.canonical(s.p), on.canonical(s.q)))
-    stored = [[list(map(Decimal, row)) for row in _host(x).tolist()] for x in (s.p, s.q)]
+    ranks = on_host(on.rank(on.canonical(s.p), on.canonical(s.q)))
+    stored = [[list(map(Decimal, row)) for row in on_host(x).tolist()] for x in (s.p, s.q)]
     with localcontext() as context:
         context.prec = 100
         exact = [on.exact_rank(x, y) for x, y in zip(*stored, strict=True)]
         gaps = [float(abs(Decimal(r) - e)) for r, e in zip(ranks.tolist(), exact, strict=True)]
-    _close(gaps, 0, on.rank_error(ranks))
+    close(gaps, 0, on.rank_error(ranks))
 
 
 def pair_ranks_equal_the_reference(on: Manifold, s: Sample) -> None:
@@ -260,11 +204,11 @@ def pair_ranks_equal_the_reference(on: Manifold, s: Sample) -> None:
     xp, x, y = namespace(s.p), rows_of(on, s.p), rows_of(on, s.q)
     numbers = np.indices((s.p.shape[0],) * 2).reshape(2, -1)
     rows, others = xp.asarray(numbers[0]), xp.asarray(numbers[1])
-    ranks = _host(on.pair_ranks(x, rows, y, others))
-    assert (ranks == _host(Manifold.pair_ranks(on, x, rows, y, others))).all()
+    ranks = on_host(on.pair_ranks(x, rows, y, others))
+    assert (ranks == on_host(Manifold.pair_ranks(on, x, rows, y, others))).all()
     for c in range(0, len(ranks), 29):
         alone = on.pair_ranks(x, rows[c : c + 1], y, others[c : c + 1])
-        assert (_host(alone) == ranks[c : c + 1]).all(), f"pair {numbers[:, c]}"
+        assert (on_host(alone) == ranks[c : c + 1]).all(), f"pair {numbers[:, c]}"
 
 
 def surrogate_keeps_its_bound(on: Manifold, s: Sample) -> None:
@@ -278,18 +222,18 @@ def surrogate_keeps_its_bound(on: Manifold, s: Sample) -> None:
     count = x.points.shape[0]
     pairs = namespace(x.points).asarray(np.indices((count, count)).reshape(2, -1))
     ranks = on.pair_ranks(x, pairs[0], x, pairs[1]).reshape(count, count)
-    order = np.argsort(_host(ranks), axis=1, kind="stable")
+    order = np.argsort(on_host(ranks), axis=1, kind="stable")
     for precision in ("float32", "bfloat16"):
         queries = on.queries(x, precision)
         targets = on.targets(x, queries.frame, precision)
         a, b = _decoded(queries.operand), _decoded(targets.operand)
-        floor = _host(queries.slack)[:, None] + targets.below
+        floor = on_host(queries.slack)[:, None] + targets.below
         measured = np.isin(np.arange(count), to_host(targets.beyond))
-        scores = np.stack([_host(on.score(ranks[:, j], queries)) for j in range(count)], axis=1)
+        scores = np.stack([on_host(on.score(ranks[:, j], queries)) for j in range(count)], axis=1)
         # Exactly, and as float32 adds them up.
-        for product in (a.astype(np.float64) @ b.astype(np.float64).T, _host(a @ b.T)):
+        for product in (a.astype(np.float64) @ b.astype(np.float64).T, on_host(a @ b.T)):
             reached = np.where(measured, math.inf, product + floor)
-            proven = np.where(measured, -math.inf, product - _host(targets.above) - floor)
+            proven = np.where(measured, -math.inf, product - on_host(targets.above) - floor)
             assert (reached >= scores).all()
             reached, proven = (np.take_along_axis(z, order, axis=1) for z in (reached, proven))
             assert (reached >= np.maximum.accumulate(proven[:, ::-1], axis=1)[:, ::-1]).all()
@@ -320,44 +264,8 @@ def _values(on: Manifold, s: Sample) -> dict[str, Any]:
     }
 
 
-def _close(actual: Any, expected: Any, within: Any) -> None:
-    """Raises AssertionError where they differ by more, or are NaN, with the first such entry."""
-    actual, expected, within = np.broadcast_arrays(_host(actual), _host(expected), _host(within))
-    wrong = ~(abs(actual - expected) <= within)
-    if wrong.any():
-        at = tuple(np.argwhere(wrong)[0].tolist())
-        raise AssertionError(
-            f"at {at}: {actual[at]:.17g} instead of {expected[at]:.17g} within {within[at]:.1e}"
-        )
-
-
-def _same_rows(s: Sample, actual: Any, expected: Any) -> None:
-    within = s.tolerance * (_size(s.p) + _size(s.u) + _size(s.q))
-    _close(actual, expected, _column(within, actual))
-
-
-def _grain(on: Manifold, s: Sample, *others: Any) -> np.ndarray:
-    """What rounding of coordinates may do to a distance, in the unit of the metric: (rows,)."""
-    size = sum(_size(x) for x in (s.p, s.q, s.u, *others))
-    return s.tolerance * size * _host(on.norm(s.p, s.v)) / _size(s.v)
-
-
-def _size(x: Any) -> np.ndarray:
-    """The length of each row, all coordinates taken together: (rows,)."""
-    return np.sqrt((_host(x).reshape(x.shape[0], -1) ** 2).sum(axis=1))
-
-
-def _column(values: np.ndarray, like: Any) -> np.ndarray:
-    """(rows,) to multiply rows of points with."""
-    return values.reshape(-1, *[1] * (like.ndim - 1))
-
-
 def _decoded(operand: Any) -> np.ndarray:
     """An operand as float32 on the host, where bfloat16 lies as bit patterns."""
     if is_host(operand) and operand.dtype == np.uint16:
         return (operand.astype(np.uint32) << 16).view(np.float32)
     return to_host(namespace(operand).astype(operand, namespace(operand).float32))
-
-
-def _host(x: Any) -> np.ndarray:
-    return np.asarray(to_host(x), dtype=np.float64)

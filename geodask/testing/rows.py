@@ -1,0 +1,96 @@
+"""Rows to try a manifold on, and how close two answers have to be."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..arrays.device import to_host
+from ..arrays.namespace import is_host
+from ..manifolds.base import Manifold
+
+STEPS = (0.95, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.3, 0.6, 0.9)
+"""Distances to try, as shares of the injectivity radius (of 4, where that is larger)."""
+
+
+class Sample(NamedTuple):
+    """Rows to try a manifold on, and what rounding may do to them."""
+
+    p: Any
+    """Points (rows, *point_shape)."""
+    q: Any
+    """Points from very near p to close to its cut locus: exp(p, u)."""
+    u: Any
+    """Tangent vectors at p, of the lengths `STEPS` in turn."""
+    v: Any
+    """Tangent vectors of unit length at p."""
+    w: Any
+    """Ambient vectors."""
+    tolerance: float
+    """Error that is allowed, as a share of the length of a row's coordinates."""
+
+    def rows(self, which: slice) -> "Sample":
+        """Some of the rows."""
+        return Sample._make([*(part[which, ...] for part in self[:5]), self.tolerance])
+
+
+def sample(
+    manifold: Manifold, xp: Any = np, points: np.ndarray | None = None, dtype: str = "float64"
+) -> Sample:
+    """Rows in the library ``xp`` around the ``points`` given, or around random ones.
+
+    numpy rows are read-only: no method may write into its arguments.
+    """
+    p = manifold.random(2 * len(STEPS), seed=0) if points is None else np.asarray(points, float)
+    v = manifold.random_tangent(p, seed=1)
+    v = v / column(manifold.norm(p, v), v)
+    reach = min(manifold.injectivity_radius, 4.0)
+    u = v * column(np.resize(STEPS, len(p)) * reach, v)
+    w = np.random.default_rng(2).standard_normal(p.shape)
+    kind = getattr(xp, dtype)
+    rows = [xp.asarray(np.array(part), dtype=kind) for part in (p, manifold.exp(p, u), u, v, w)]
+    for part in rows:
+        if is_host(part):
+            part.flags.writeable = False
+    roundings = 16 * math.sqrt(math.prod(p.shape[1:]))
+    return Sample._make([*rows, roundings * float(xp.finfo(kind).eps)])
+
+
+def close(actual: Any, expected: Any, within: Any) -> None:
+    """Raises AssertionError where they differ by more, or are NaN, with the first such entry."""
+    actual, expected, within = np.broadcast_arrays(
+        on_host(actual), on_host(expected), on_host(within)
+    )
+    wrong = ~(abs(actual - expected) <= within)
+    if wrong.any():
+        at = tuple(np.argwhere(wrong)[0].tolist())
+        raise AssertionError(
+            f"at {at}: {actual[at]:.17g} instead of {expected[at]:.17g} within {within[at]:.1e}"
+        )
+
+
+def same_rows(s: Sample, actual: Any, expected: Any) -> None:
+    """As `close`, for rows of coordinates, to the sample's tolerance."""
+    within = s.tolerance * (length(s.p) + length(s.u) + length(s.q))
+    close(actual, expected, column(within, actual))
+
+
+def grain(on: Manifold, s: Sample, *others: Any) -> np.ndarray:
+    """What rounding of coordinates may do to a distance, in the unit of the metric: (rows,)."""
+    size = sum(length(x) for x in (s.p, s.q, s.u, *others))
+    return s.tolerance * size * on_host(on.norm(s.p, s.v)) / length(s.v)
+
+
+def length(x: Any) -> np.ndarray:
+    """The length of each row, all coordinates taken together: (rows,)."""
+    return np.sqrt((on_host(x).reshape(x.shape[0], -1) ** 2).sum(axis=1))
+
+
+def column(values: np.ndarray, like: Any) -> np.ndarray:
+    """(rows,) to multiply rows of points with."""
+    return values.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def on_host(x: Any) -> np.ndarray:
+    """As float64 in numpy."""
+    return np.asarray(to_host(x), dtype=np.float64)
