@@ -213,6 +213,14 @@ class Manifold(ABC):
     def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
         """The rank of two stored rows in real arithmetic, to the digits of the decimal context."""
 
+    def rough_ranks(self, p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Float64 values that grow with the rank of every pair, and bounds on their errors: (p, q).
+
+        For checks on the host that are independent of the kernels.
+        """
+        ranks = self.rank(p[:, None, ...], q[None, ...])
+        return ranks, 2 * self.rank_error(ranks)
+
     def features(self, x: Any) -> Any:
         """What `pair_ranks` needs again and again of each stored row."""
         return None

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple, final
 
 import numpy as np
 
+from ..arrays.chords import squared_chords
 from ..arrays.namespace import dot, is_host, lane_sum, namespace, norm, sqrt, where
 from ..arrays.product import FLUSHED, fill_columns, product_error, rounded
 from .base import BEYOND, Manifold, Queries, Rows, Targets
@@ -122,6 +123,9 @@ class Euclidean(Manifold):
 
     def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
         return sum(((a - b) * (a - b) for a, b in zip(p, q, strict=True)), Decimal(0))
+
+    def rough_ranks(self, p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return squared_chords(p, q)
 
     def queries(self, x: Rows, precision: str) -> Queries:
         # In the frame, u = scale (x - centre) and v = scale (y - centre), the score is

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
+from ..arrays.chords import squared_chords
 from ..arrays.namespace import (
     dot,
     eps,
@@ -185,6 +186,9 @@ class Sphere(Manifold):
         if lengths + product == 0:
             return Decimal("Infinity")
         return (lengths - product) / (lengths + product)
+
+    def rough_ranks(self, p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return squared_chords(p, q)
 
     @property
     def _angle_error(self) -> float:

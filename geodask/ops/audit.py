@@ -1,6 +1,6 @@
 """An independent check of sampled rows of a kNN, in decimal arithmetic of fifty digits.
 
-Nothing of the kernels is used. Float64 products of the canonical points choose, with a margin far
+Nothing of the kernels is used. Float64 measures of the canonical points choose, with a margin far
 above their rounding, which rows might be among the nearest; those are measured in decimals from
 their stored values.
 """
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.namespace import dot
 from ..engine.points import Points
 
 DIGITS = 50
@@ -59,27 +58,25 @@ def _candidates(
 ) -> list[np.ndarray]:
     """For each query the rows that may be among its nearest, and those that were returned."""
     p = queries.manifold.canonical(queries.read(0, len(queries)))
-    centre = p.mean(axis=0) if len(p) else 0.0
     k = indices.shape[1]
     best = np.full((len(p), k), np.inf)
-    for _, squares, margins in _squares(p - centre, centre, y, own):
-        best = np.partition(np.concatenate([best, squares + margins], axis=1), k - 1)[:, :k]
-    limits = best.max(axis=1, initial=0.0)
+    for _, values, margins in _measures(p, y, own):
+        best = np.partition(np.concatenate([best, values + margins], axis=1), k - 1)[:, :k]
+    limits = best.max(axis=1, initial=-np.inf)
     found = [[row] for row in indices]
-    for first, squares, margins in _squares(p - centre, centre, y, own):
-        for i, j in zip(*np.nonzero(squares - margins <= limits[:, None]), strict=True):
+    for first, values, margins in _measures(p, y, own):
+        for i, j in zip(*np.nonzero(values - margins <= limits[:, None]), strict=True):
             found[i].append(np.array([first + j]))
     return [np.unique(np.concatenate(each)) for each in found]
 
 
-def _squares(p: np.ndarray, centre: Any, y: Points, own: np.ndarray) -> Any:
-    """Squared chords to slices of the targets, infinite to a row itself, with their bounds."""
+def _measures(p: np.ndarray, y: Points, own: np.ndarray) -> Any:
+    """Rough measures of slices of the targets, infinite for a row itself, with their bounds."""
     for first in range(0, len(y), STEP):
-        q = y.manifold.canonical(y.read(first, min(first + STEP, len(y)))) - centre
-        sizes = dot(p, p)[:, None] + dot(q, q)[None, :]
-        squares = sizes - 2 * (p @ q.T)
+        q = y.manifold.canonical(y.read(first, min(first + STEP, len(y))))
+        values, margins = y.manifold.rough_ranks(p, q)
         itself = own[:, None] == first + np.arange(len(q))[None, :]
-        yield first, np.where(itself, np.inf, squares), (p.shape[1] + 16) * 2.0**-51 * sizes
+        yield first, np.where(itself, np.inf, values), margins
 
 
 def _exact_ranks(x: Points, row: np.ndarray, y: Points, others: np.ndarray) -> list[Decimal]:
