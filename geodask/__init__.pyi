@@ -12,6 +12,7 @@ from .errors import SpecError as SpecError
 from .errors import StoreError as StoreError
 from .manifolds import Euclidean as Euclidean
 from .manifolds import Manifold as Manifold
+from .manifolds import PoincareBall as PoincareBall
 from .manifolds import Sphere as Sphere
 from .ops.knn import knn as knn
 from .ops.plan import plan as plan

@@ -16,6 +16,7 @@ from geodask.manifolds.base import Manifold
 MANIFOLDS = [
     *(gd.Sphere(n, curvature=curvature) for n in (2, 3, 17, 384) for curvature in (1.0, 0.25)),
     *(gd.Euclidean(n) for n in (1, 3, 17)),
+    *(gd.PoincareBall(n, curvature=K) for n in (1, 2, 17) for K in (-1.0, -0.25)),
 ]
 KINDS = [
     *((xp, dtype) for xp in (np, torch) for dtype in ("float64", "float32")),
@@ -30,6 +31,9 @@ def hard(on: Manifold) -> np.ndarray:
     rows = np.array([axis, -axis, axis + near, axis + tiny, diagonal, diagonal, diagonal + near])
     if isinstance(on, gd.Euclidean):
         return np.concatenate([rows * scale for scale in (0, 1e-8, 1, 1e8)])
+    if isinstance(on, gd.PoincareBall):
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return np.concatenate([unit * scale for scale in (0, 1e-8, 0.5, 0.999)])
     return on.project(rows)
 
 

@@ -141,7 +141,7 @@ def test_all_scores_from_the_floor_up_pass(
         np.empty((1, room), np.float32),
         np.zeros(1, np.int32),
     )
-    bounds = np.array([floor]), np.zeros(1), np.zeros(len(scores))
+    bounds = np.array([floor]), np.zeros(1), np.zeros(len(scores)), 0.0
     rows = np.array([5 + own]), np.zeros(1, np.int64)
     signed = tile.view(np.int16 if kind is np.uint16 else np.int32)
     stopped = scan.scan((tile, signed), 5, room, bounds, rows, buffer)

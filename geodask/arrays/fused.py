@@ -67,6 +67,27 @@ def pair_chords(x, x_scale, rows, y, y_scale, others):
     return near, far
 
 
+@compiled
+def pair_squares(x, rows, y, others):
+    """``lane_sum((u - v) ** 2)`` in float64 for the pairs u = x[rows[c]], v = y[others[c]]."""
+    out = np.empty(len(rows), np.float64)
+    lane = np.empty(8, np.float64)
+    n = x.shape[1]
+    whole = n - n % 8
+    for c in range(len(rows)):
+        a, b = x[rows[c]], y[others[c]]
+        lane[:] = 0.0
+        for start in range(0, whole, 8):
+            for w in range(8):
+                step = np.float64(a[start + w]) - np.float64(b[start + w])
+                lane[w] += step * step
+        for w in range(n - whole):
+            step = np.float64(a[whole + w]) - np.float64(b[whole + w])
+            lane[w] += step * step
+        out[c] = _fold_lanes(lane)
+    return out
+
+
 # The two sums below feed an upper bound, not a result, so their order is free.
 _bounding = numba.njit(nogil=True, cache=True, fastmath={"reassoc"})
 

@@ -15,6 +15,40 @@ def sinc(t: Any) -> Any:
     return xp.where(small, 1 - t * t / 6, xp.sin(safe) / safe)
 
 
+def sinhc(t: Any) -> Any:
+    """sinh(t) / t, and 1 at t = 0."""
+    xp = namespace(t)
+    small = xp.abs(t) < eps(t) ** 0.25
+    safe = where(~small, t, 1.0)
+    return xp.where(small, 1 + t * t / 6, xp.sinh(safe) / safe)
+
+
+ASINH_BELOW, ASINH_HALVINGS = 0.15, 12
+ASINH = [
+    (-1) ** k * math.comb(2 * k, k) / 4**k / (2 * k + 1) for k in range(10)
+]  # Taylor's coefficients, of t, t^3, ...
+
+
+def asinh(x: Any) -> Any:
+    """Inverse hyperbolic sine of non-negative float64 values, with the same bytes everywhere.
+
+    As `atan`. Halving, sinh(w / 2) = sinh(w) / sqrt(2 + 2 cosh(w)), brings the argument below 0.15,
+    where ten terms of the Taylor series reach 1e-18; twelve halvings do so up to 1e150. The
+    relative error is under 4e-15.
+    """
+    xp = namespace(x)
+    t, factor = x, xp.ones_like(x)
+    for _ in range(ASINH_HALVINGS):
+        large = t > ASINH_BELOW
+        t = xp.where(large, t / sqrt(2 + 2 * sqrt(1 + t * t)), t)
+        factor = xp.where(large, 2 * factor, factor)
+    square = t * t
+    series = xp.full_like(t, ASINH[-1])
+    for coefficient in ASINH[-2::-1]:
+        series = coefficient + square * series
+    return factor * (t * series)
+
+
 def atan(x: Any) -> Any:
     """Arctangent of non-negative float64 values, by + - * / and square roots in one fixed order.
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.device import Place, to_host
+from ..arrays.difference import HostDifference, device_differences
 from ..arrays.namespace import namespace
 from ..arrays.product import HostProduct, device_product, precision_for
 from ..arrays.select import smallest
@@ -97,7 +98,12 @@ class HostNearest(Nearest):
         self.indices = np.full((len(self.x), self.k), NOBODY)
         q = min(TILE[0], len(self.x))
         capacity = max(64, 4 * self.k)
-        self._product = HostProduct(self.place.library, self.precision, (q, TILE[1]))
+        library = self.place.library
+        self._tile = (
+            HostDifference((q, TILE[1]))
+            if self.queries.share
+            else HostProduct(library, self.precision, (q, TILE[1]))
+        )
         self._buffer = (
             np.empty((q, capacity), np.int32),
             np.empty((q, capacity), np.float32),
@@ -130,11 +136,12 @@ class HostNearest(Nearest):
         self._measure_all(part, block, targets.beyond, own, first)
         for begin in range(0, len(block.points), TILE[1]):
             columns = slice(begin, begin + TILE[1])
-            tile = self._product(self.queries.operand[part], targets.operand[columns])
+            tile = self._tile(self.queries.operand[part], targets.operand[columns])
             patterns = tuple(tile.view(f"{kind}{tile.itemsize}") for kind in "ui")
             rows = own, np.zeros(count, np.int64)
             above = targets.above[columns]
-            while scan(patterns, begin, self.k, (floors, twice, above), rows, buffer):
+            share = self.queries.share
+            while scan(patterns, begin, self.k, (floors, twice, above, share), rows, buffer):
                 self._measure(part, block, floors, buffer, first)
                 floors = np.maximum(floors, self._floors(part, targets))
         self._measure(part, block, floors, buffer, first)
@@ -204,7 +211,9 @@ class DeviceNearest(Nearest):
         self, part: slice, columns: slice, block: Rows, targets: Targets, first: int
     ) -> None:
         xp = namespace(self.ranks)
-        tile = device_product(self.queries.operand[part, :], targets.operand[columns, :])
+        share = self.queries.share
+        multiply = device_differences if share else device_product
+        tile = multiply(self.queries.operand[part, :], targets.operand[columns, :])
         floors = self.manifold.score(self.ranks[:, -1], self.queries)[part]
         floors = floors - self.queries.slack[part] - targets.below
         # The k best products of this tile already rule out what none of them can lose to; one more
@@ -213,12 +222,13 @@ class DeviceNearest(Nearest):
         if best < tile.shape[1]:
             short = smallest(-tile, best)
             lower = xp.astype(xp.take_along_axis(tile, short, axis=1), xp.float64)
-            lower = lower - xp.take(targets.above[columns], short.reshape(-1), axis=0).reshape(
-                lower.shape
-            )
+            above = xp.take(targets.above[columns], short.reshape(-1), axis=0)
+            lower = lower - share * xp.abs(lower) - xp.reshape(above, lower.shape)
             proven = xp.min(lower, axis=1) - 2 * self.queries.slack[part] - targets.below
             floors = xp.maximum(floors, proven)
-        # The products are float32, and rounding keeps the order: none is lost by it.
+        # The scores are float32, and rounding keeps the order: none is lost by it.
+        if share:  # where it is 0 and a floor infinite, their product is NaN
+            floors = floors - share * xp.abs(floors)
         possible = tile >= xp.astype(floors, xp.float32)[:, None]
         if targets.beyond.shape[0]:
             numbers = xp.arange(columns.start, columns.stop, device=targets.beyond.device)

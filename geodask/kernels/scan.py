@@ -117,22 +117,23 @@ def scan(tile, first, k, bounds, rows, buffer):
     tile: the scores (q, m) as unsigned patterns, uint16 of bfloat16 or uint32 of float32, and the
     same memory as signed integers. first: the number of the tile's column 0 in the block of
     targets. bounds: `floors` (q,), the least product of interest, raised as the buffer fills;
-    `twice` (q,), the two-sided bound that belongs to a row; `above` (m,). rows: `own` (q,), the
-    column that is the row itself, or -1, and `start` (q,), the column to go on from. buffer:
-    `columns`, `scores`, `lower` (q, capacity) and `counts` (q,), where a score is the largest that
-    the product may have been, and ``lower`` the floor that a pair proves for the others.
+    `twice` (q,), the two-sided bound that belongs to a row; `above` (m,); `share`, by how much of
+    itself a score may be off besides (rounding to bfloat16 is known by the tile's type). rows:
+    `own` (q,), the column that is the row itself, or -1, and `start` (q,), the column to go on
+    from. buffer: `columns`, `scores`, `lower` (q, capacity) and `counts` (q,), where a score is the
+    largest that the product may have been, and ``lower`` the floor that a pair proves for others.
 
     Returns how many rows stopped early, their buffer full of columns that only a measurement can
     rule out; ``start`` says where.
     """
     unsigned, signed = tile
-    floors, twice, above = bounds
+    floors, twice, above, share = bounds
     own, start = rows
     columns, scores, lower, counts = buffer
     width, capacity = unsigned.shape[1], columns.shape[1]
     shift = np.uint32(32 - 8 * unsigned.itemsize)
     sign = np.uint32(0x80000000) >> shift
-    roundoff = ROUNDOFF if shift else 0.0
+    roundoff = ROUNDOFF if shift else share
     scratch = np.empty(1, np.float32)
     best = np.empty(width // STEP + 1, np.float32)
     widest = above.max()
@@ -141,13 +142,13 @@ def scan(tile, first, k, bounds, rows, buffer):
         if floors[i] <= LOWEST and counts[i] == 0 and width // STEP > k:
             score = _seed(unsigned[i], signed[i], k, shift, scratch, best)
             floors[i] = max(floors[i], score - roundoff * abs(score) - twice[i] - widest)
-        pattern = _pattern(floors[i], shift, scratch)
+        pattern = _pattern(floors[i] - share * abs(floors[i]), shift, scratch)
         count = counts[i]
         j = _next(unsigned[i], signed[i], start[i], pattern, sign)
         while j < width:
             if first + j != own[i] and count == capacity:
                 count, floors[i] = _prune(count, columns[i], scores[i], lower[i], k, floors[i])
-                pattern = _pattern(floors[i], shift, scratch)
+                pattern = _pattern(floors[i] - share * abs(floors[i]), shift, scratch)
                 if 4 * count > 3 * capacity:
                     stopped += 1
                     break

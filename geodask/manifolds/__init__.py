@@ -2,4 +2,5 @@
 
 from .base import Manifold as Manifold
 from .euclidean import Euclidean as Euclidean
+from .poincare import PoincareBall as PoincareBall
 from .sphere import Sphere as Sphere

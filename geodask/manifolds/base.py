@@ -50,6 +50,9 @@ class Queries(NamedTuple):
     """(rows,) float64, the part of the bound that belongs to these rows."""
     frame: Any
     """What the targets must share: a manifold's own business."""
+    share: float = 0.0
+    """Where it is above 0, scores are weighted differences in place of products: S = -w |x - y|^2
+    for rows x and (y, w) of the operands; and S may lie off by this share of itself, besides."""
 
 
 class Targets(NamedTuple):

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..arrays.device import to_host
+from ..arrays.difference import device_differences
 from ..arrays.namespace import is_host, namespace
 from ..manifolds.base import Manifold, rows_of
-from .rows import Sample, close, column, grain, length, on_host, same_rows, sample
+from .rows import Sample, ambient, close, column, grain, length, on_host, same_rows, sample
 
 
 def check_manifold(
@@ -65,7 +66,7 @@ def results_stay_on_the_manifold(on: Manifold, s: Sample) -> None:
 def projections_are_idempotent(on: Manifold, s: Sample) -> None:
     """project and to_tangent leave alone what they made; what to_tangent removes is orthogonal."""
     same_rows(s, on.project(s.p), s.p)
-    x = on.project(s.p + s.w / 16)
+    x = on.project(ambient(on, s))
     same_rows(s, on.project(x), x)
     same_rows(s, on.to_tangent(s.p, s.u), s.u)
     flat = on.to_tangent(s.p, s.w)
@@ -116,7 +117,7 @@ def transport_is_an_isometry(on: Manifold, s: Sample) -> None:
     within = s.tolerance * on_host(on.norm(s.p, s.u)) * on_host(on.norm(s.p, s.v))
     close(on.inner(s.q, u, v), on.inner(s.p, s.u, s.v), within)
     same_rows(s, on.to_tangent(s.q, v), v)
-    same_rows(s, on.transport(s.q, s.p, v), s.v)
+    same_rows(s, on.transport(s.q, s.p, v), s.v, s.v)
     same_rows(s, on.transport(s.p, s.q, on.log(s.p, s.q)), -on.log(s.q, s.p))
 
 
@@ -226,14 +227,15 @@ def surrogate_keeps_its_bound(on: Manifold, s: Sample) -> None:
     for precision in ("float32", "bfloat16"):
         queries = on.queries(x, precision)
         targets = on.targets(x, queries.frame, precision)
-        a, b = _decoded(queries.operand), _decoded(targets.operand)
+        scored = _differences if queries.share else _products
         floor = on_host(queries.slack)[:, None] + targets.below
         measured = np.isin(np.arange(count), to_host(targets.beyond))
         scores = np.stack([on_host(on.score(ranks[:, j], queries)) for j in range(count)], axis=1)
-        # Exactly, and as float32 adds them up.
-        for product in (a.astype(np.float64) @ b.astype(np.float64).T, on_host(a @ b.T)):
-            reached = np.where(measured, math.inf, product + floor)
-            proven = np.where(measured, -math.inf, product - on_host(targets.above) - floor)
+        for product in scored(queries.operand, targets.operand):
+            share = queries.share * abs(product)
+            reached = np.where(measured, math.inf, product + share + floor)
+            proven = product - share - on_host(targets.above) - floor
+            proven = np.where(measured, -math.inf, proven)
             assert (reached >= scores).all()
             reached, proven = (np.take_along_axis(z, order, axis=1) for z in (reached, proven))
             assert (reached >= np.maximum.accumulate(proven[:, ::-1], axis=1)[:, ::-1]).all()
@@ -251,7 +253,7 @@ LAWS = (
 
 def _values(on: Manifold, s: Sample) -> dict[str, Any]:
     return {
-        "project": on.project(s.p + s.w / 16),
+        "project": on.project(ambient(on, s)),
         "to_tangent": on.to_tangent(s.p, s.w),
         "inner": on.inner(s.p, s.u, s.v),
         "norm": on.norm(s.p, s.u),
@@ -262,6 +264,19 @@ def _values(on: Manifold, s: Sample) -> dict[str, Any]:
         "geodesic": on.geodesic(s.p, s.q, 0.25),
         "midpoint": on.midpoint(s.p, s.q),
     }
+
+
+def _products(queries: Any, targets: Any) -> list[np.ndarray]:
+    """Exactly, and as float32 adds them up."""
+    a, b = _decoded(queries), _decoded(targets)
+    return [a.astype(np.float64) @ b.astype(np.float64).T, on_host(a @ b.T)]
+
+
+def _differences(queries: Any, targets: Any) -> list[np.ndarray]:
+    a, b = on_host(queries), on_host(targets)
+    steps = a[:, None, :] - b[None, :, :-1]
+    exact = -(steps * steps).sum(axis=2) * b[:, -1]
+    return [exact, on_host(device_differences(queries, targets))]
 
 
 def _decoded(operand: Any) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays.device import to_host
-from ..arrays.namespace import is_host
+from ..arrays.namespace import is_host, namespace
 from ..manifolds.base import Manifold
 
 STEPS = (0.95, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.3, 0.6, 0.9)
@@ -69,16 +69,30 @@ def close(actual: Any, expected: Any, within: Any) -> None:
         )
 
 
-def same_rows(s: Sample, actual: Any, expected: Any) -> None:
-    """As `close`, for rows of coordinates, to the sample's tolerance."""
-    within = s.tolerance * (length(s.p) + length(s.u) + length(s.q))
+def same_rows(s: Sample, actual: Any, expected: Any, *others: Any) -> None:
+    """As `close`, for rows computed from p, q, u and the others, to the sample's tolerance."""
+    within = s.tolerance * np.sum([length(x) for x in (s.p, s.u, s.q, *others)], axis=0)
     close(actual, expected, column(within, actual))
+
+
+def ambient(on: Manifold, s: Sample) -> Any:
+    """Rows beside the points; a point itself where `project` knows no point near by."""
+    x = s.p + s.w / 16
+    known = namespace(x).isfinite(on.project(x))
+    return namespace(x).where(known, x, s.p)
 
 
 def grain(on: Manifold, s: Sample, *others: Any) -> np.ndarray:
     """What rounding of coordinates may do to a distance, in the unit of the metric: (rows,)."""
     size = sum(length(x) for x in (s.p, s.q, s.u, *others))
-    return s.tolerance * size * on_host(on.norm(s.p, s.v)) / length(s.v)
+    stretch = np.max([_stretch(on, x, s.w) for x in (s.p, s.q, *others)], axis=0)
+    return s.tolerance * size * stretch
+
+
+def _stretch(on: Manifold, x: Any, w: Any) -> np.ndarray:
+    """How long a vector of flat length 1 is at x: (rows,)."""
+    v = on.to_tangent(x, w)
+    return on_host(on.norm(x, v)) / length(v)
 
 
 def length(x: Any) -> np.ndarray:

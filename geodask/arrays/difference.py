@@ -1,0 +1,60 @@
+"""Weighted squared differences of two blocks of rows: the surrogate where products lose digits."""
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from .namespace import namespace
+
+RUN = 256
+"""Columns whose sums stay in a processor's nearest cache while the coordinates pass by."""
+
+# Fused operations round less often than the bound allows for.
+_bounding = numba.njit(nogil=True, cache=True, fastmath={"contract"})
+
+
+class HostDifference:
+    """``-w |x - y|^2`` for rows x and (y, w), as a float32 tile that is used again."""
+
+    def __init__(self, tile: tuple[int, int]):
+        self._tile = np.empty(tile[0] * tile[1], np.float32)
+
+    def __call__(self, queries: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """(q, n), (m, n + 1) -> (q, m), summed in the precision of the operands."""
+        shape = len(queries), len(targets)
+        tile = self._tile[: shape[0] * shape[1]].reshape(shape)
+        kind = np.result_type(queries, targets)
+        columns = np.ascontiguousarray(targets.T, kind)
+        _differences(queries.astype(kind, copy=False), columns, np.empty(RUN, kind), tile)
+        return tile
+
+
+@_bounding
+def _differences(queries, columns, sums, tile):
+    n = queries.shape[1]
+    for i in range(len(queries)):
+        for start in range(0, tile.shape[1], RUN):
+            stop = min(start + RUN, tile.shape[1])
+            width = stop - start
+            sums[:] = 0
+            for k in range(n):
+                value, column = queries[i, k], columns[k, start:stop]
+                for j in range(width):
+                    step = value - column[j]
+                    sums[j] += step * step
+            weights, out = columns[n, start:stop], tile[i, start:stop]
+            for j in range(width):
+                out[j] = np.float32(-(sums[j] * weights[j]))
+
+
+def device_differences(queries: Any, targets: Any) -> Any:
+    """The same in array operations, for GPUs: float32 scores of operands of any precision."""
+    xp = namespace(queries, targets)
+    n = queries.shape[1]
+    total = xp.zeros((queries.shape[0], targets.shape[0]), dtype=targets.dtype)
+    total = xp.asarray(total, device=targets.device)
+    for k in range(n):
+        step = queries[:, k][:, None] - targets[:, k][None, :]
+        total = total + step * step
+    return xp.astype(-(total * targets[:, n][None, :]), xp.float32)

@@ -1,0 +1,266 @@
+"""Hyperbolic space: distances to the last digits, and neighbours exact out to the rim."""
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import dask
+import numpy as np
+import pytest
+import torch
+from mpmath import mp, mpf
+
+import brute
+import geodask as gd
+from geodask.arrays.device import to_host
+from geodask.arrays.doubled import one_minus_square
+from geodask.arrays.series import asinh
+from geodask.kernels.nearest import HostNearest
+from neighbours import KERNELS, RUNNABLE, TORCH, Kernel, cut
+
+EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
+each_library = pytest.mark.parametrize("xp", [np, torch], ids=lambda xp: xp.__name__)
+
+
+def at_radius(radius: Any, rows: int, n: int, seed: int) -> np.ndarray:
+    """Points (rows, n), float64, at these distances from the origin."""
+    v = np.random.default_rng(seed).standard_normal((rows, n))
+    v /= np.linalg.norm(v, axis=1, keepdims=True)
+    return np.tanh(np.broadcast_to(radius, (rows,)) / 2)[:, None] * v
+
+
+def families(radius: float, n: int, dtype: str, seed: int = 0) -> np.ndarray:
+    """Rows around the radius in families: near-duplicates, siblings, and rows by themselves."""
+    on, rng = gd.PoincareBall(n), np.random.default_rng(seed)
+    p = at_radius(radius * rng.uniform(0.6, 1, 20), 20, n, seed)[np.arange(300) % 20]
+    steps = 10 ** rng.uniform(-6, 0.6, 300)
+    u = on.random_tangent(p, seed)
+    return on.exp(p, u * (steps / on.norm(p, u))[:, None]).astype(dtype)
+
+
+def exact_ranks(x: np.ndarray, y: np.ndarray) -> list[list[mpf]]:
+    """sinh^2 of half the distances of stored rows, to 100 digits from exact integers."""
+    (p, q), exponent = brute.integers(x, y)
+    one = 1 << (-2 * exponent)
+    inside = [[one - int(row @ row) for row in rows] for rows in (p, q)]
+    with mp.workdps(100):
+        return [
+            [mpf(int(square) * one) / (s * t) for square, t in zip(squares, inside[1], strict=True)]
+            for squares, s in zip(
+                (((q - row) ** 2).sum(axis=1) for row in p), inside[0], strict=True
+            )
+        ]
+
+
+def half_distance(rank: mpf) -> mpf:
+    return mp.asinh(mp.sqrt(rank))
+
+
+# --- numbers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 2, 10, 256])
+def test_what_is_left_to_the_rim_keeps_its_digits(n: int) -> None:
+    for power in range(0, 52, 3):
+        x = at_radius(1, 20, n, seed=power)
+        x *= math.sqrt(1 - 2.0**-power) / np.linalg.norm(x, axis=1, keepdims=True)
+        for row, found in zip(x, one_minus_square(x), strict=True):
+            true = 1 - sum(Fraction(float(a)) ** 2 for a in row)
+            if true > Fraction(2) ** -52:
+                within = gd.PoincareBall(n).weight_error
+                assert abs(Fraction(float(found)) - true) <= Fraction(within) * true
+
+
+def test_the_sum_of_squares_alone_loses_them() -> None:
+    x = at_radius(30, 20, 5, seed=0)
+    true = [1 - sum(Fraction(float(a)) ** 2 for a in row) for row in x]
+    plain = [float(Fraction(1 - float(row @ row)) / t - 1) for row, t in zip(x, true, strict=True)]
+    assert np.abs(plain).max() > 1e-5
+
+
+def test_asinh_is_right_and_has_the_same_bytes_everywhere() -> None:
+    x = np.concatenate([[0.0], np.logspace(-300, 150, 2000), np.linspace(0.1, 0.2, 500)])
+    found = asinh(x)
+    for a, b in zip(x, found, strict=True):
+        assert abs(mpf(b) - mp.asinh(mpf(a))) <= 4e-15 * b
+    assert to_host(asinh(torch.as_tensor(x))).tobytes() == found.tobytes()
+    assert np.concatenate([asinh(x[i : i + 1]) for i in range(0, 2000, 97)]).tobytes() == (
+        found[:2000:97].tobytes()
+    )
+
+
+@each_library
+@pytest.mark.parametrize(
+    ("dtype", "distance", "digits"),
+    [
+        ("float64", 1e-9, 1e-15),
+        ("float64", 20, 1e-8),
+        ("float64", 30, 1e-4),
+        ("float32", 8, 1e-4),
+        ("float32", 15, 0.05),
+    ],
+)
+def test_distances_from_the_origin(dtype: str, distance: float, digits: float, xp: Any) -> None:
+    # Peers saturate at 15.2 or 12.2, and give 0 for 1e-9; digits are those that the rows have.
+    x = at_radius(distance, 50, 3, seed=0).astype(dtype)
+    found = to_host(gd.PoincareBall(3).dist(xp.asarray(0 * x), xp.asarray(x)))
+    assert found == pytest.approx(np.full(50, distance), rel=digits)
+    ranks = exact_ranks(0 * x[:1], x)[0]
+    for a, rank in zip(found, ranks, strict=True):
+        assert abs(mpf(float(a)) - 2 * half_distance(rank)) <= 8 * EPS[dtype] * a
+
+
+@each_library
+@pytest.mark.parametrize("dtype", EPS)
+@pytest.mark.parametrize("curvature", [-1.0, -0.25])
+def test_distances_of_neighbours_far_out(dtype: str, curvature: float, xp: Any) -> None:
+    on = gd.PoincareBall(5, curvature=curvature)
+    x = families(14 if dtype == "float32" else 28, 5, dtype)
+    found = to_host(on.dist(xp.asarray(x[:-20]), xp.asarray(x[20:])))
+    for i in range(0, len(found), 7):
+        true = 2 * half_distance(exact_ranks(x[i : i + 1], x[i + 20 : i + 21])[0][0]) * on.radius
+        assert abs(mpf(float(found[i])) - true) <= 8 * EPS[dtype] * true
+
+
+@each_library
+def test_log_and_transport_far_out(xp: Any) -> None:
+    on = gd.PoincareBall(5)
+    x = families(26, 5, "float64")
+    p, q = xp.asarray(x[:-20]), xp.asarray(x[20:])
+    u = on.log(p, q)
+    np.testing.assert_allclose(to_host(on.norm(p, u)), to_host(on.dist(p, q)), rtol=1e-13)
+    v = xp.asarray(on.random_tangent(x[:-20], 3))
+    carried = on.transport(p, q, v)
+    np.testing.assert_allclose(to_host(on.norm(q, carried)), to_host(on.norm(p, v)), rtol=1e-13)
+    back = to_host(on.transport(p, q, u)) + to_host(on.log(q, p))
+    size = np.linalg.norm(to_host(on.log(q, p)), axis=1)
+    assert (np.linalg.norm(back, axis=1) <= 1e-6 * size).all()
+
+
+def test_curvature_near_zero_is_flat_space() -> None:
+    # Distances from the origin of small sets tend to twice the flat ones over sqrt(-K).
+    x = 1e-6 * np.random.default_rng(0).standard_normal((50, 4))
+    found = gd.PoincareBall(4, curvature=-1e-12).dist(x[:-1], x[1:])
+    flat = 2e6 * np.linalg.norm(x[:-1] - x[1:], axis=1)
+    np.testing.assert_allclose(found, flat, rtol=1e-9)
+
+
+# --- input --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("curvature", [0, 1.0, float("nan"), -float("inf")])
+def test_hyperbolic_space_has_negative_curvature(curvature: float) -> None:
+    with pytest.raises(gd.SpecError, match="negative finite curvature"):
+        gd.PoincareBall(3, curvature=curvature)
+
+
+@pytest.mark.parametrize("project", [False, True])
+def test_rows_at_the_rim_and_beyond_are_refused(project: bool) -> None:
+    rows = at_radius(1, 30, 3, seed=0).astype(np.float32)
+    rows[4] = [1, 0, 0]
+    rows[7] = [0.8, 0.8, 0]
+    rows[9] = [1 - 2.0**-24, 0, 0]
+    rows[11] = np.nan
+    with pytest.raises(gd.NotOnManifoldError) as refused:
+        gd.points(rows, gd.PoincareBall(3), project=project)
+    text = str(refused.value)
+    for row, words in ((4, "on its rim"), (7, "outside the unit ball"), (11, "NaN")):
+        assert f"row {row} " in text
+        assert words in text
+    assert "row 9 lies closer to the rim than its dtype can tell apart" in text
+
+
+# --- neighbours ---------------------------------------------------------------------------------
+
+
+def answer(
+    x: np.ndarray, k: int, kernel: Kernel, size: int = 97
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    kind, place, precision = kernel
+    running = kind(gd.PoincareBall(x.shape[1]), x, k, place, precision, 0)
+    for start, stop in cut(len(x), size):
+        running.fold(x[start:stop], start)
+    return running.result()
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 64, 256])
+@pytest.mark.parametrize(
+    ("dtype", "radius"), [("float32", 4), ("float32", 14), ("float64", 8), ("float64", 30)]
+)
+def test_no_row_is_wrong_out_to_the_rim(dtype: str, radius: float, n: int) -> None:
+    on, x = gd.PoincareBall(n), families(radius, n, dtype, seed=n)
+    result = gd.knn(gd.points(x, on), k=7).compute()
+    assert result.certified.all()
+    asked = range(0, len(x), 37)
+    for i, ranks in zip(asked, exact_ranks(x[asked], x), strict=True):
+        order = sorted((rank, j) for j, rank in enumerate(ranks) if j != i)[:7]
+        returned = [ranks[j] for j in result.indices[i]]
+        gaps = [abs(a - b) for a, (b, _) in zip(returned, order, strict=True)]
+        within = [2 * on.rank_error(float(rank)) for rank, _ in order]
+        assert all(gap <= error for gap, error in zip(gaps, within, strict=True))
+        for found, (rank, _) in zip(result.distances[i], order, strict=True):
+            assert abs(mpf(found) - 2 * half_distance(rank)) <= mpf(1e-13) * found
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_every_kernel_gives_the_same_bytes(kernel: Kernel, dtype: str) -> None:
+    x = families(5 if dtype == "float16" else 13, 10, "float64").astype(dtype)
+    x = np.concatenate([x, x[:40], 0 * x[:3]])
+    on = gd.PoincareBall(10)
+    p = on.canonical(x)
+    ranks = on.rank(p[:, None], p[None])
+    np.fill_diagonal(ranks, np.inf)
+    order = np.lexsort((np.broadcast_to(np.arange(len(x)), ranks.shape), ranks), axis=1)[:, :9]
+    indices, found, certified = answer(x, 9, kernel)
+    assert (indices == order).all()
+    assert found.tobytes() == np.take_along_axis(ranks, order, axis=1).tobytes()
+    assert certified.all()
+
+
+def test_equal_rows_give_the_lowest_numbers() -> None:
+    x = gd.points(np.tile(at_radius(12, 1, 6, seed=0).astype("f4"), (1000, 1)), gd.PoincareBall(6))
+    result = gd.knn(x, k=3).compute()
+    assert (result.indices[3:] == [0, 1, 2]).all()
+    assert not result.distances.any()
+
+
+@pytest.mark.parametrize("kernel", RUNNABLE, ids=str)
+def test_without_the_share_rows_are_wrong(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Almost equal distances, told apart by less than a rounding of float32.
+    on, rng = gd.PoincareBall(40), np.random.default_rng(0)
+    v = rng.standard_normal((4000, 40))
+    x = (0.5 * v / np.linalg.norm(v, axis=1, keepdims=True)).astype(np.float32)
+    x[0] = 0
+
+    def wrong() -> int:
+        running = kernel[0](on, x[:1], 10, *kernel[1:], 0)
+        running.fold(x, 0)
+        found = running.result()[0]
+        ranks = on.rank(np.zeros((1, 40)), on.canonical(x))
+        ranks[0] = np.inf
+        return int((found != np.argsort(ranks, kind="stable")[:10]).sum())
+
+    assert wrong() == 0
+    queries = gd.PoincareBall.queries
+    share = {"share": 2.0**-60}
+    monkeypatch.setattr(
+        gd.PoincareBall, "queries", lambda on, *rest: queries(on, *rest)._replace(**share)
+    )
+    assert wrong() > 0
+
+
+def test_few_pairs_are_measured() -> None:
+    x = families(12, 10, "float32")
+    running = HostNearest(gd.PoincareBall(10), np.tile(x, (10, 1)), 5, TORCH, "auto", None)
+    running.fold(x, 0)
+    assert running.measured < 0.1 * running.pairs
+
+
+def test_the_audit_knows_hyperbolic_space(client: Any) -> None:
+    x = gd.points(families(13, 5, "float32"), gd.PoincareBall(5, curvature=-0.5))
+    with dask.config.set({"geodask.memory-per-task": "100 MB"}):
+        result = gd.knn(x, k=5).persist()
+    audit = result.audit(rows=300)
+    assert (audit.rows, audit.wrong) == (300, 0)
+    assert audit.distance_error < 1e-12
