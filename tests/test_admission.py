@@ -1,5 +1,7 @@
 """Rows are read once for each state of their files, and copied once for each content."""
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import zarr
 import geodask as gd
 from geodask.engine import admission
 from geodask.engine.derived import Projected
+from geodask.engine.driver import Run
 from geodask.engine.sources import Zarr
 
 SPHERE = gd.Sphere(24)
@@ -84,10 +87,16 @@ def test_rows_in_memory_are_copied_once_for_a_cluster(
     assert answers(gd.points(rows / 2, SPHERE)) != first
 
 
+@pytest.mark.parametrize("trust", ["content", "metadata"])
 @pytest.mark.parametrize("lazy", [False, True])
 def test_a_damaged_copy_is_written_anew(
-    lazy: bool, npy: Path, rows: np.ndarray, store: Path
+    lazy: bool, trust: str, npy: Path, rows: np.ndarray, store: Path
 ) -> None:
+    with dask.config.set({"geodask.trust": trust}):
+        damage_the_copy(lazy, npy, rows, store)
+
+
+def damage_the_copy(lazy: bool, npy: Path, rows: np.ndarray, store: Path) -> None:
     array = da.from_array(rows, chunks=(77, 24)) if lazy else npy
     x = gd.points(array, SPHERE, project=True)
     first = answers(x)
@@ -96,8 +105,11 @@ def test_a_damaged_copy_is_written_anew(
     data[1000] ^= 4
     chunk.write_bytes(data)
     right = gd.points(gd.points(rows, SPHERE, project=True).read(0, 500), SPHERE)
-    assert gd.knn(x, k=5).persist().report.key == gd.knn(right, k=5).persist().report.key
-    assert gd.knn(x, k=5).compute().audit(rows=500).wrong == 0
+    mended, truth = gd.knn(x, k=5).persist(), gd.knn(right, k=5).compute()
+    assert (np.asarray(mended.indices) == truth.indices).all()
+    assert mended.audit(rows=500).wrong == 0
+    chunk.unlink()
+    assert (np.asarray(gd.knn(x, k=6).persist().indices)[:, :5] == truth.indices).all()
     assert answers(x) == first
     assert len(list(store.glob("points-*"))) == 1
 
@@ -146,3 +158,128 @@ def test_a_large_chunk_is_decoded_once(
     monkeypatch.setattr(Zarr, "read", note)
     gd.knn(gd.points(tmp_path / "x.zarr", SPHERE), k=3).explain()
     assert sorted(spans)[:2] == [(0, 256), (256, 500)]
+
+
+# --- files that change --------------------------------------------------------------------------
+
+
+def shorter(path: Path, rows: np.ndarray) -> None:
+    np.save(path, rows[:200])
+
+
+def wider(path: Path, rows: np.ndarray) -> None:
+    np.save(path, rows.astype(np.float64))
+
+
+def narrower(path: Path, rows: np.ndarray) -> None:
+    np.save(path, rows[:, :20])
+
+
+def truncated(path: Path, rows: np.ndarray) -> None:
+    path.write_bytes(path.read_bytes()[:3000])
+
+
+def gone(path: Path, rows: np.ndarray) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("change", [shorter, wider, narrower, truncated, gone])
+@pytest.mark.parametrize("trust", ["content", "metadata"])
+def test_a_file_that_is_not_what_was_opened_is_an_error(
+    change: Any, trust: str, npy: Path, rows: np.ndarray
+) -> None:
+    np.save(npy, rows / 2)
+    plans = [gd.knn(x, k=3) for x in (gd.points(npy, SPHERE), gd.points(npy, SPHERE)[::2])]
+    change(npy, rows / 2)
+    with dask.config.set({"geodask.trust": trust, "geodask.validate": "none"}):
+        for plan in plans:
+            with pytest.raises(gd.StoreError, match=r"x\.npy must"):
+                plan.compute()
+
+
+def test_a_zarr_array_that_shrank_or_is_gone_is_an_error(rows: np.ndarray, tmp_path: Path) -> None:
+    array = zarr.create_array(tmp_path / "x.zarr", data=rows / 2, chunks=(100, 24))
+    plan = gd.knn(gd.points(tmp_path / "x.zarr", SPHERE), k=3)
+    array.resize((250, 24))
+    with pytest.raises(gd.StoreError, match="as when it was opened"):
+        plan.compute()
+    shutil.rmtree(tmp_path / "x.zarr")
+    with pytest.raises(gd.StoreError, match=r"x\.zarr must"):
+        plan.compute()
+
+
+@pytest.mark.parametrize("text", [b"rows, but no numpy", b""])
+def test_a_file_that_holds_no_numbers_is_refused(text: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_bytes(text)
+    with pytest.raises(gd.SpecError, match=r"x\.npy must be a \.npy file of numbers"):
+        gd.points(tmp_path / "x.npy", SPHERE)
+
+
+def test_a_mapped_array_is_its_file(npy: Path, rows: np.ndarray) -> None:
+    np.save(npy, rows / 2)
+    mapped = np.load(npy, mmap_mode="r")
+    assert gd.points(mapped, SPHERE).source.travels
+    part = gd.points(mapped[10:60], SPHERE)
+    assert part.read(0, 50).tobytes() == (rows[10:60] / 2).tobytes()
+
+
+@pytest.mark.parametrize("persisted", [True, False])
+def test_rows_in_memory_that_change_during_a_run_are_not_stored(
+    rows: np.ndarray, store: Path, monkeypatch: pytest.MonkeyPatch, persisted: bool
+) -> None:
+    values = rows / 2
+    plan, run = gd.knn(gd.points(values, SPHERE), k=3), Run.run
+
+    def change_and_run(self: Run) -> None:
+        values[:] = values[::-1].copy()
+        run(self)
+
+    monkeypatch.setattr(Run, "run", change_and_run)
+    if persisted:
+        with pytest.raises(gd.StoreError, match="must stay as it is"):
+            plan.persist()
+        assert not list(store.glob("knn-*/marks/*"))
+    else:
+        plan.compute()
+
+
+def test_a_large_chunk_of_a_dask_array_is_computed_once(
+    rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "DIGEST_BYTES", 32 * 24 * 4)
+    monkeypatch.setattr("geodask.engine.save.STORED_BYTES", 16 * 24 * 4)
+    seen = []
+
+    def note(block: np.ndarray) -> np.ndarray:
+        seen.append(len(block))
+        return block / 2
+
+    x = da.from_array(rows, chunks=(256, 24)).map_blocks(note, meta=rows[:0])
+    gd.knn(gd.points(x, SPHERE), k=3).explain()
+    assert sorted(seen) == [244, 256]
+
+
+def test_copies_at_once_do_not_disturb_each_other(rows: np.ndarray, store: Path) -> None:
+    truth = gd.knn(gd.points(rows / 2, SPHERE), k=3).compute().indices
+
+    def ask(number: int) -> np.ndarray:
+        x = da.from_array(rows / 2, chunks=(100, 24))
+        return np.asarray(gd.knn(gd.points(x, SPHERE), k=3).persist().indices)
+
+    for _ in range(4):
+        shutil.rmtree(store, ignore_errors=True)
+        with ThreadPoolExecutor(4) as pool:
+            assert all((found == truth).all() for found in pool.map(ask, range(4)))
+    assert not list(store.glob("points-stage-*"))
+
+
+def test_what_a_killed_process_left_half_written_goes_after_a_day(
+    npy: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = store / "points-stage-0123"
+    (stage / "points").mkdir(parents=True)
+    answers(gd.points(npy, SPHERE, project=True))
+    assert stage.exists()
+    monkeypatch.setattr("geodask.engine.copies.STALE_SECONDS", -1.0)
+    answers(gd.points(npy, gd.Sphere(24, curvature=3.0), project=True)[:100])
+    assert not stage.exists()

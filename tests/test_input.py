@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -551,3 +552,42 @@ def test_no_rows_are_saved_and_opened(ids: Any, tmp_path: Path) -> None:
 
 def test_no_rows_have_no_ids() -> None:
     assert len(gd.points(ROWS[:0], SPHERE, ids=[]).ids) == 0
+
+
+def test_a_lost_chunk_of_saved_points_is_an_error(tmp_path: Path) -> None:
+    for ids in (NAMES, np.zeros(1000, int)):
+        gd.points(0 * ROWS, gd.Euclidean(4), ids=ids).save(tmp_path / "x.zarr", overwrite=True)
+        assert len(gd.open(tmp_path / "x.zarr").ids) == 1000  # blocks of zeros are written
+        for name in ("id_text", "ids"):
+            for chunk in (tmp_path / "x.zarr" / name).glob("c/*"):
+                chunk.rename(tmp_path / "aside")
+                with pytest.raises(gd.StoreError, match="must exist, but is missing"):
+                    gd.open(tmp_path / "x.zarr")
+                (tmp_path / "aside").rename(chunk)
+    (tmp_path / "x.zarr" / "points" / "c" / "0" / "0").unlink()
+    with pytest.raises(gd.StoreError, match=r"Chunk c/0/0 of .* must exist, but is missing"):
+        gd.knn(gd.open(tmp_path / "x.zarr"), k=2).compute()
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    gd.points(ROWS, SPHERE).save(tmp_path / "x.zarr")
+    (tmp_path / "link").symlink_to(tmp_path / "x.zarr")
+    gd.points(ROWS[:5], SPHERE).save(tmp_path / "link", overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert len(gd.open(tmp_path / "x.zarr")) == 5
+
+
+def test_several_may_save_at_once(tmp_path: Path) -> None:
+    def save(number: int) -> None:
+        gd.points(ROWS[number:], SPHERE).save(tmp_path / "x.zarr", overwrite=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(save, range(24)))
+    assert 976 < len(gd.open(tmp_path / "x.zarr")) <= 1000
+    assert [each.name for each in tmp_path.iterdir()] == ["x.zarr"]
+
+
+@pytest.mark.parametrize("name", ["a\0", "\ud800"])
+def test_names_that_cannot_be_kept_are_refused(name: str) -> None:
+    with pytest.raises(gd.PointShapeError, match="text that UTF-8 can hold"):
+        gd.points(ROWS[:2], SPHERE, ids=[name, "b"])

@@ -20,7 +20,7 @@ from ..errors import StoreError
 from ..store.keys import canonical, content_key, digest, join_digests
 from ..store.objects import Objects
 from .checks import check_rows
-from .copies import found_copy, place_copy, write_copy
+from .copies import found_copy, place_copy, remove_copy, remove_stale_stages, write_copy
 from .executors import Executor, Threads, bounded
 from .points import Points
 from .space import check_space
@@ -28,6 +28,7 @@ from .space import check_space
 DIGEST_BYTES = 16 << 20
 FRESH_SECONDS = 2.0
 SAVE_SECONDS = 5.0
+ATTEMPTS = 3
 
 
 class Admitted:
@@ -38,12 +39,24 @@ class Admitted:
         self.content = content
         self._fingerprint = fingerprint
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether no file tells of a change."""
+        return self._fingerprint is None
+
     def check_unchanged(self) -> None:
-        """Raises StoreError where the files changed since admission."""
-        if self.points.source.fingerprint() != self._fingerprint:
+        """Raises StoreError where the files, or the array in memory, changed since admission."""
+        x = self.points
+        same = x.source.fingerprint() == self._fingerprint
+        if self.in_memory:
+            blocks = range(_blocks(x))
+            same = self.content["digest"] == join_digests(
+                _examined(x, block, block + 1, "none", trusted=False)[1][block] for block in blocks
+            )
+        if not same:
             raise StoreError(
-                f"{self.points.source.label} must stay as it is while a plan runs",
-                came="its files changed",
+                f"{x.source.label} must stay as it is while a plan runs",
+                came="it was changed",
                 do="Nothing was committed. Run the plan again: it reads the new content.",
             )
 
@@ -69,15 +82,23 @@ def admit(x: Points, settings: Settings, engine: Executor, objects: Objects) -> 
 
 
 def _sound_copy(census: "Census", engine: Executor) -> Admitted | None:
-    """The copy in the store, where the content is known and the copy's bytes are those."""
+    """The copy in the store, where the content is known and the copy's bytes are right.
+
+    The store is never trusted by its metadata: that risk was taken for the input alone.
+    """
     if census.missing:
         return None
     content = census.content
-    copy = found_copy(census.x, f"points-{content_key(content)}", census.objects)
-    if copy is None:
+    known = found_copy(census.x, f"points-{content_key(content)}", census.objects)
+    if known is None:
         return None
-    found = admit(copy, replace(census.settings, validate="none"), engine, census.objects)
-    sound = census.trusted or found.content == content
+    copy, right = known
+    unchecked = replace(census.settings, validate="none", trust="content")
+    try:
+        found = admit(copy, unchecked, engine, census.objects)
+    except StoreError:
+        return None
+    sound = found.content["digest"] == right == content.get("digest", right)
     found.content = content
     return found if sound else None
 
@@ -85,17 +106,26 @@ def _sound_copy(census: "Census", engine: Executor) -> Admitted | None:
 def _new_copy(census: "Census", engine: Executor) -> Admitted:
     x, objects = census.x, census.objects
     check_space(f"The copy of {x.source.label}", len(x) * x.row_bytes, objects, census.settings)
-    stage = write_copy(x, census.take_along(), objects)
-    found = _sound_copy(census, engine)  # as good as the one that was just written
-    if found is not None:
-        objects.delete_under(stage)
-        return found
+    remove_stale_stages(objects)
+    stage = write_copy(x, census.take_along(), census.digest, objects)
     path = f"points-{content_key(census.content)}"
-    place_copy(stage, path, objects)
-    copy = found_copy(x, path, objects)
-    if copy is None:
-        raise StoreError(f"The copy of the input at {path} was removed. Run the plan again.")
-    return Admitted(copy, census.content, copy.source.fingerprint())
+    try:
+        for _ in range(ATTEMPTS):
+            placed = place_copy(stage, path, objects)
+            # What lies there may be as good: another process has just written it.
+            found = _sound_copy(census, engine)
+            if found is not None:
+                return found
+            if placed:
+                break
+            remove_copy(path, objects)
+    finally:
+        objects.delete_under(stage)
+    raise StoreError(
+        f"The copy of {x.source.label} at {path} must stay as it is while a plan is made",
+        came="other rows lie there",
+        do="Find out what writes there, and run the plan again.",
+    )
 
 
 class Census:
@@ -125,7 +155,7 @@ class Census:
 
     @property
     def blocks(self) -> int:
-        return -(-len(self.x) // digest_rows(self.x))
+        return _blocks(self.x)
 
     @property
     def content(self) -> dict[str, Any]:
@@ -134,15 +164,21 @@ class Census:
         if self.trusted:
             files = [self.x.source.name, self.fingerprint]
             return {**content, "metadata": digest(canonical(files).encode())}
-        found = (self._digests[str(i)] for i in range(self.blocks))
-        return {**content, "digest": join_digests(found)}
+        return {**content, "digest": self.digest()}
+
+    def digest(self) -> str:
+        """That of all rows."""
+        return join_digests(self._digests[str(i)] for i in range(self.blocks))
+
+    @property
+    def _step(self) -> int:
+        """Blocks read at once: a large chunk of the storage is decoded once for all in it."""
+        return max(1, self.x.source.chunk_rows // digest_rows(self.x))
 
     def take(self, engine: Executor) -> None:
         """Reads what is missing, on the engine's workers."""
-        # A large chunk of the storage is decoded once for all the blocks in it.
-        step = max(1, self.x.source.chunk_rows // digest_rows(self.x))
-        missing = self.missing
-        spans = sorted({block - block % step for block in missing})
+        step = self._step
+        spans = sorted({block - block % step for block in self.missing})
         validate = self.settings.validate
         calls = (
             (self.x, first, min(first + step, self.blocks), validate, self.trusted)
@@ -156,12 +192,11 @@ class Census:
 
     def take_along(self) -> Iterator[tuple[int, np.ndarray]]:
         """All blocks in turn, read here for another purpose, as (first row, rows)."""
-        for block in range(self.blocks):
-            start = block * digest_rows(self.x)
-            rows = self.x.read(start, min(start + digest_rows(self.x), len(self.x)))
-            found = _examined(self.x, rows, start, self.settings.validate, self.trusted)
-            self._note({block: found})
-            yield start, rows
+        for first in range(0, self.blocks, self._step):
+            stop = min(first + self._step, self.blocks)
+            rows, found = _examined(self.x, first, stop, self.settings.validate, trusted=False)
+            self._note(found)
+            yield first * digest_rows(self.x), rows
         self._save()
 
     def _note(self, found: dict[int, str]) -> None:
@@ -189,13 +224,18 @@ class Census:
 
 def examine(x: Points, first: int, stop: int, validate: str, trusted: bool) -> dict[int, str]:
     """Reads and checks the blocks first:stop at once; the digests of their rows."""
-    rows = digest_rows(x)
-    values = x.read(first * rows, min(stop * rows, len(x)))
-    found = {}
-    for block in range(first, stop):
-        part = values[(block - first) * rows :][:rows]
-        found[block] = _examined(x, part, block * rows, validate, trusted)
-    return found
+    return _examined(x, first, stop, validate, trusted)[1]
+
+
+def _examined(
+    x: Points, first: int, stop: int, validate: str, trusted: bool
+) -> tuple[np.ndarray, dict[int, str]]:
+    """The rows of some blocks, which are points, and their digests."""
+    size = digest_rows(x)
+    rows = x.read(first * size, min(stop * size, len(x)))
+    check_rows(x, rows, first * size, validate)
+    parts = {block: rows[(block - first) * size :][:size] for block in range(first, stop)}
+    return rows, {block: "" if trusted else _digest(part) for block, part in parts.items()}
 
 
 def digest_rows(x: Points) -> int:
@@ -203,10 +243,8 @@ def digest_rows(x: Points) -> int:
     return 1 << max(0, (DIGEST_BYTES // max(1, x.row_bytes)).bit_length() - 1)
 
 
-def _examined(x: Points, rows: np.ndarray, start: int, validate: str, trusted: bool) -> str:
-    """The digest of rows that are points, or nothing where their files name them."""
-    check_rows(x, rows, start, validate)
-    return "" if trusted else _digest(rows)
+def _blocks(x: Points) -> int:
+    return -(-len(x) // digest_rows(x))
 
 
 def _digest(values: np.ndarray) -> str:

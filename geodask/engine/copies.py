@@ -1,7 +1,8 @@
 """Copies in the store of rows that tasks cannot read where they are, named by their content."""
 
 import errno
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -16,11 +17,19 @@ from .points import Points
 from .save import storage_rows
 from .sources import Zarr
 
+STAGE = "points-stage"
+STALE_SECONDS = 86_400.0
 
-def write_copy(x: Points, slices: Iterable[tuple[int, np.ndarray]], objects: Objects) -> str:
-    """Writes the rows, as slices (first row, rows) of whole chunks; the path of the stage."""
+
+def write_copy(
+    x: Points, slices: Iterable[tuple[int, np.ndarray]], digest: Callable[[], str], objects: Objects
+) -> str:
+    """Writes the rows, as slices (first row, rows) of whole chunks; the path of the stage.
+
+    ``digest``: that of all rows, known once the last slice has come. The copy carries it.
+    """
     array = ArraySpec("points", x.shape, storage_rows(x), x.dtype.name)
-    stage = f"points-stage-{uuid4().hex}"
+    stage = f"{STAGE}-{uuid4().hex}"
     try:
         group = create(objects, stage, {"operation": "points"}, [array], None)
         for start, rows in slices:
@@ -28,15 +37,15 @@ def write_copy(x: Points, slices: Iterable[tuple[int, np.ndarray]], objects: Obj
                 part = rows[low : low + array.rows_per_chunk]
                 key, found, _ = group.write(array, (start + low) // array.rows_per_chunk, part)
                 group.digests[key] = found
-        group.commit(["points"], {})
+        group.commit(["points"], {"digest": digest()})
     except BaseException:
         objects.delete_under(stage)
         raise
     return stage
 
 
-def found_copy(x: Points, path: str, objects: Objects) -> Points | None:
-    """The rows of a complete copy at a path, or None. Whether its bytes are right is not asked."""
+def found_copy(x: Points, path: str, objects: Objects) -> tuple[Points, str] | None:
+    """The rows of a complete copy at a path and the digest that they should have, or None."""
     try:
         group = find(objects, path)
     except StoreError:
@@ -44,22 +53,35 @@ def found_copy(x: Points, path: str, objects: Objects) -> Points | None:
     if group is None or not group.complete:
         return None
     array = group.arrays["points"]
-    source = Zarr(array.shape, x.dtype, objects.url, f"{path}/points", array.rows_per_chunk)
-    return Points(source, x.manifold)
+    where = (objects.url, f"{path}/points", array.rows_per_chunk, True)
+    copy = Points(Zarr(array.shape, x.dtype, *where), x.manifold)
+    return copy, group.body["report"].get("digest", "")
 
 
-def place_copy(stage: str, path: str, objects: Objects) -> None:
-    """Puts a stage at its path, in place of what lies there: nobody reads half of either."""
-    root, away = Path(objects.url), f"points-stage-{uuid4().hex}"
-    for _ in range(3):
-        with suppress(FileNotFoundError):
-            (root / path).rename(root / away)
-        objects.delete_under(away)
-        try:
-            (root / stage).rename(root / path)
-            return
-        except OSError as error:  # another process has just put its copy there
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-    objects.delete_under(stage)
-    raise StoreError(f"The copy of the input at {root / path} cannot be replaced. Remove it.")
+def place_copy(stage: str, path: str, objects: Objects) -> bool:
+    """Puts a stage at its path in one step; False where something lies there."""
+    root = Path(objects.url)
+    try:
+        (root / stage).rename(root / path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
+
+
+def remove_copy(path: str, objects: Objects) -> None:
+    """Takes a copy away in one step, so that nobody reads half of it."""
+    away = f"{STAGE}-{uuid4().hex}"
+    with suppress(FileNotFoundError):
+        (Path(objects.url) / path).rename(Path(objects.url) / away)
+    objects.delete_under(away)
+
+
+def remove_stale_stages(objects: Objects) -> None:
+    """Removes what killed processes left half-written, once nothing was written there for a day."""
+    for stage in Path(objects.url).glob(f"{STAGE}-*"):
+        with suppress(OSError):
+            newest = max(entry.stat().st_mtime for entry in [stage, *stage.rglob("*")])
+            if newest < time.time() - STALE_SECONDS:
+                objects.delete_under(stage.name)

@@ -20,7 +20,7 @@ class Projected(Source):
     base: Source
     manifold: Manifold
 
-    def read(self, start: int, stop: int) -> np.ndarray:
+    def _rows(self, start: int, stop: int) -> np.ndarray:
         return project_rows(self.manifold, self.base.read(start, stop))
 
     @property
@@ -69,7 +69,7 @@ class Selected(Source):
     base: Source
     rows: np.ndarray = field(repr=False, compare=False)
 
-    def read(self, start: int, stop: int) -> np.ndarray:
+    def _rows(self, start: int, stop: int) -> np.ndarray:
         rows = self.rows[start:stop]
         out = np.empty((len(rows), *self.shape[1:]), self.dtype)
         order = np.argsort(rows, kind="stable")
@@ -93,6 +93,10 @@ class Selected(Source):
         return self.base.name and ["selected", self.base.name, digest(self.rows)]
 
     @property
+    def decoded_bytes(self) -> int:
+        return self.base.decoded_bytes
+
+    @property
     def label(self) -> str:
         return f"selected rows of {self.base.label}"
 
@@ -106,7 +110,7 @@ class Joined(Source):
 
     parts: tuple[Source, ...]
 
-    def read(self, start: int, stop: int) -> np.ndarray:
+    def _rows(self, start: int, stop: int) -> np.ndarray:
         pieces, offset = [np.empty((0, *self.shape[1:]), self.dtype)], 0
         for part in self.parts:
             low, high = max(start - offset, 0), min(stop - offset, part.shape[0])
@@ -128,6 +132,10 @@ class Joined(Source):
     def name(self) -> Any:
         names = [part.name for part in self.parts]
         return None if None in names else ["joined", *names]
+
+    @property
+    def decoded_bytes(self) -> int:
+        return max((part.decoded_bytes for part in self.parts), default=0)
 
     @property
     def label(self) -> str:

@@ -70,8 +70,8 @@ class Execution:
             if self._named and any(not _passing(key) for key in self.objects.keys("")):
                 raise StoreError(
                     f"{self.objects.url} must be empty or hold this plan's result",
-                    came="it holds something else",
-                    do="Pass another path.",
+                    came="it holds something else, or a result whose zarr.json is damaged",
+                    do="Pass another path, or remove what is there.",
                 )
             return None
         self._check_spec(found.body["spec"])
@@ -147,17 +147,16 @@ class Execution:
     def complete(self, begin: float, verify: bool) -> tuple[Group, Report]:
         """The complete group and the report; computes what is missing."""
         group = self.find()
+        if group is not None and verify:
+            group.forget([key for key in group.digests if not group.intact(key)])
+            if group.complete and self._lacks(group):
+                group.reopen()
         if group is not None and group.complete:
-            if verify:
-                group.forget([key for key in group.digests if not group.intact(key)])
-                if self._lacks(group):
-                    group.reopen()
-            if group.complete:
-                seconds = time.perf_counter() - begin
-                stored = {**group.body["report"], "cache_hit": True, "seconds": seconds}
-                stored["url"] = group.name
-                stored["blocks_stored"] = stored["blocks_computed"] + stored["blocks_stored"]
-                return group, Report(**{**stored, "blocks_computed": 0})
+            seconds = time.perf_counter() - begin
+            stored = {**group.body["report"], "cache_hit": True, "seconds": seconds}
+            stored["url"] = group.name
+            stored["blocks_stored"] = stored["blocks_computed"] + stored["blocks_stored"]
+            return group, Report(**{**stored, "blocks_computed": 0})
         job = self.budgeted(self.job(group))
         self._places = self.engine.everywhere(job.budget.describe)
         cost = job.operation.cost(job.inputs, job.layout, job.budget)
@@ -171,7 +170,9 @@ class Execution:
 
     def _check_unchanged(self) -> None:
         for each in self.admitted:
-            each.check_unchanged()
+            # What `compute` gives of an array in memory is stored under no name.
+            if not (self.scratch and each.in_memory):
+                each.check_unchanged()
 
     def _run(self, job: Job, group: Group, begin: float) -> tuple[Group, Report]:
         everything = missing_tasks(None, job.layout)

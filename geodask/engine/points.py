@@ -13,8 +13,9 @@ from ..manifolds.base import Manifold
 from .checks import check_rows, check_source
 from .derived import Joined, Projected, Selected, project_rows
 from .ids import as_ids, load_ids
+from .opening import source_of
 from .save import save_points
-from .sources import Memory, Source, Zarr, source_of
+from .sources import Memory, Source, Zarr
 
 
 @dataclass(frozen=True, eq=False)

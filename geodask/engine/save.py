@@ -1,6 +1,8 @@
 """Points written to a path of the user's, as a Zarr v3 group."""
 
+import errno
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -16,20 +18,20 @@ if TYPE_CHECKING:
     from .points import Points
 
 STORED_BYTES = 8 << 20
+ATTEMPTS = 20
 
 
 def save_points(x: "Points", path: str | Path, overwrite: bool) -> None:
     """Writes beside the path first, so whatever fails leaves what was there."""
     path = local_path(path)
+    path = path.resolve() if path.is_symlink() else path
     if path.exists() and any(path.iterdir() if path.is_dir() else [path]) and not overwrite:
         raise StoreError(f"{path} exists. Pass overwrite=True to replace it, or another path.")
     token = uuid4().hex[:8]
     partial, old = (path.with_name(f"{path.name}.{token}.{end}") for end in ("partial", "old"))
     try:
         _write(x, partial)
-        if path.exists():
-            path.rename(old)
-        partial.rename(path)
+        _swap(partial, path, old)
     except BaseException:
         if old.exists() and not path.exists():
             old.rename(path)
@@ -37,6 +39,20 @@ def save_points(x: "Points", path: str | Path, overwrite: bool) -> None:
     finally:
         _remove(partial)
         _remove(old)
+
+
+def _swap(partial: Path, path: Path, old: Path) -> None:
+    for attempt in range(ATTEMPTS):
+        _remove(old)
+        with suppress(FileNotFoundError):
+            path.rename(old)
+        try:
+            partial.rename(path)
+            return
+        except OSError as error:  # another process has just saved there
+            taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+            if not taken or attempt == ATTEMPTS - 1:
+                raise
 
 
 def _remove(path: Path) -> None:
@@ -52,7 +68,7 @@ def _write(x: "Points", path: Path) -> None:
         dtype=x.dtype,
         chunks=(stored, *x.shape[1:]),
         compressors=None,
-        attributes={"geodask": {"manifold": x.manifold.to_spec()}},
+        attributes={"geodask": {"manifold": x.manifold.to_spec(), "whole": True}},
         config={"write_empty_chunks": True},
     )
     rows = stored * max(1, BLOCK_BYTES // STORED_BYTES)

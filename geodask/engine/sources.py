@@ -2,6 +2,8 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -9,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.device import to_host
-from ..errors import PointShapeError, StoreError
+from ..errors import StoreError
 
 BLOCK_BYTES = 32 << 20
 
@@ -22,9 +23,25 @@ class Source(ABC):
     shape: tuple[int, ...]
     dtype: np.dtype
 
-    @abstractmethod
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows start:stop as a C-ordered array in native byte order."""
+        """Rows start:stop as a C-ordered array in native byte order.
+
+        Raises StoreError where they are not there, or not of the shape and dtype that they had.
+        """
+        rows = self._rows(start, stop)
+        expected = (len(range(start, min(stop, self.shape[0]))), *self.shape[1:])
+        if rows.shape != expected or rows.dtype != self.dtype:
+            raise StoreError(
+                f"{self.label} must have rows {start} to {stop} of shape {self.shape[1:]} and "
+                f"{self.dtype}, as when it was opened",
+                came=f"an array {rows.shape} of {rows.dtype} came",
+                do="Open it again with gd.points.",
+            )
+        return rows
+
+    @abstractmethod
+    def _rows(self, start: int, stop: int) -> np.ndarray:
+        """What `read` hands out, once it has been looked at."""
 
     @property
     def travels(self) -> bool:
@@ -35,6 +52,11 @@ class Source(ABC):
     def computed(self) -> bool:
         """Whether each read computes its rows anew."""
         return False
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of the chunk of the storage that is decoded whole, however few rows are read."""
+        return min(self.chunk_rows, self.shape[0]) * self.row_bytes
 
     @property
     def chunk_rows(self) -> int:
@@ -91,7 +113,7 @@ class Memory(Source):
 
     values: np.ndarray = field(repr=False, compare=False)
 
-    def read(self, start: int, stop: int) -> np.ndarray:
+    def _rows(self, start: int, stop: int) -> np.ndarray:
         return _native(self.values[start:stop])
 
     def to_dask(self) -> Any:
@@ -109,15 +131,17 @@ class Npy(Source):
 
     path: str
 
-    def read(self, start: int, stop: int) -> np.ndarray:
-        return _native(np.load(self.path, mmap_mode="r")[start:stop])
+    def _rows(self, start: int, stop: int) -> np.ndarray:
+        with _reading(self.path):
+            return _native(np.load(self.path, mmap_mode="r")[start:stop])
 
     @property
     def travels(self) -> bool:
         return True
 
     def fingerprint(self) -> list[Any]:
-        return [_stat(Path(self.path))]
+        with _reading(self.path):
+            return [_stat(Path(self.path))]
 
     @property
     def name(self) -> Any:
@@ -135,10 +159,16 @@ class Zarr(Source):
     url: str
     path: str
     rows_per_chunk: int
+    whole: bool = False
+    """Whether every chunk was written: one that is missing is then lost, and means no zeros."""
 
-    def read(self, start: int, stop: int) -> np.ndarray:
-        array = _open_zarr(self.url, self.path, _metadata_state(Path(self.url) / self.path))
-        return _native(np.asarray(array[start:stop]))
+    def _rows(self, start: int, stop: int) -> np.ndarray:
+        folder = Path(self.url) / self.path
+        with _reading(self.label):
+            array = _open_zarr(self.url, self.path, _metadata_state(folder))
+            if self.whole and start < stop:
+                check_chunks(array, folder, start, stop)
+            return _native(np.asarray(array[start:stop]))
 
     @property
     def travels(self) -> bool:
@@ -150,8 +180,8 @@ class Zarr(Source):
 
     def fingerprint(self) -> list[Any]:
         root = Path(self.url) / self.path
-        found = [_stat(Path(entry), root) for entry in _files(root)]
-        return sorted(found)
+        with _reading(self.label):
+            return sorted(_stat(Path(entry), root) for entry in _files(root))
 
     @property
     def name(self) -> Any:
@@ -168,7 +198,7 @@ class Lazy(Source):
 
     array: Any = field(repr=False, compare=False)
 
-    def read(self, start: int, stop: int) -> np.ndarray:
+    def _rows(self, start: int, stop: int) -> np.ndarray:
         return _native(np.asarray(self.array[start:stop].compute()))
 
     @property
@@ -187,87 +217,31 @@ class Lazy(Source):
         return self.array
 
 
-def source_of(array: Any) -> Source:
-    """The source for what a user hands over: arrays, ``.npy`` and Zarr paths, Dask arrays."""
-    import zarr
+@contextmanager
+def _reading(label: str) -> Iterator[None]:
+    """Turns what libraries say of files that are gone or cut off into a StoreError."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except (OSError, ValueError, EOFError) as error:
+        raise StoreError(
+            f"{label} must be readable",
+            came=f"it failed: {error}",
+            do="Restore it, or open another with gd.points.",
+        ) from error
 
-    if isinstance(array, Source):
-        return array
-    if isinstance(array, str | Path):
-        path = Path(str(array).removeprefix("file://")).expanduser().absolute()
-        if path.suffix == ".npy" and not path.is_dir():
-            if not path.is_file():
-                raise FileNotFoundError(f"No file {path}. Pass the path of a .npy file.")
-            mapped = np.load(path, mmap_mode="r")
-            return Npy(mapped.shape, _native_dtype(mapped.dtype), str(path))
-        return _zarr_source(_open_path(path))
-    if isinstance(array, zarr.Array):
-        return _zarr_source(array)
-    if type(array).__module__.startswith("dask.") and hasattr(array, "chunks"):
-        if any(np.isnan(side) for side in array.shape):
-            raise PointShapeError(
-                "A Dask array needs known chunks, but the number of its rows is not known. "
-                "Call array.compute_chunk_sizes() first."
+
+def check_chunks(array: Any, folder: Path, start: int, stop: int) -> None:
+    """Raises StoreError where a chunk of these rows is missing: zarr would read it as zeros."""
+    rows = array.chunks[0]
+    for i in range(start // rows, -(-min(stop, array.shape[0]) // rows)):
+        key = array.metadata.encode_chunk_key((i, *[0] * (array.ndim - 1)))
+        if not (folder / key).exists():
+            raise StoreError(
+                f"Chunk {key} of {folder} must exist, but is missing. "
+                "Restore it, or save the points again."
             )
-        # A row is in one block: whoever maps over the blocks takes rows.
-        array = array.rechunk(dict.fromkeys(range(1, array.ndim), -1))
-        return Lazy(array.shape, _native_dtype(array.dtype), array)
-    return _memory(array)
-
-
-def _memory(array: Any) -> Source:
-    if isinstance(array, np.ma.MaskedArray):
-        raise PointShapeError(
-            "Rows are points or are left out, but a masked array came. "
-            "Pass array.filled(...), or the rows without a mask: array.data[keep]."
-        )
-    try:
-        values = to_host(array)
-    except TypeError as error:  # numpy has no such numbers, as bfloat16
-        raise PointShapeError(
-            f"Rows need a dtype that numpy has, but {array.dtype} came. "
-            "Convert them, such as with tensor.float()."
-        ) from error
-    return Memory(values.shape, _native_dtype(values.dtype), values)
-
-
-def _open_path(path: Path) -> Any:
-    import zarr
-
-    try:
-        found = zarr.open(str(path), mode="r")
-    except (FileNotFoundError, ValueError) as error:
-        raise FileNotFoundError(
-            f"{path} must be a .npy file or a Zarr array, but none is there. Check the path."
-        ) from error
-    if isinstance(found, zarr.Array):
-        return found
-    if "points" in found and isinstance(found["points"], zarr.Array):
-        return found["points"]
-    raise PointShapeError(
-        f"{path} must be a Zarr array or a group with an array 'points', but it is a group of "
-        f"{sorted(found)}. Pass the path of the array."
-    )
-
-
-def _zarr_source(array: Any) -> Source:
-    from zarr.storage import FsspecStore, LocalStore, MemoryStore
-
-    shape, dtype = tuple(array.shape), _native_dtype(array.dtype)
-    store = array.store
-    root = store.root if isinstance(store, LocalStore) else None
-    if isinstance(store, FsspecStore) and "file" in store.fs.protocol:
-        root = store.path
-    if root is not None:
-        rows = (array.shards or array.chunks or (1,))[0]
-        return Zarr(shape, dtype, str(Path(root).absolute()), array.path, rows)
-    if isinstance(store, MemoryStore):
-        values = np.asarray(array[...])
-        return Memory(values.shape, dtype, values)
-    raise StoreError(
-        f"A Zarr array must lie in a local folder or in memory, but it lies in {store}. "
-        "Copy it to a folder that every worker sees."
-    )
 
 
 def _read_block(source: Source, rows: int, block_id: Any = None) -> np.ndarray:
@@ -292,12 +266,12 @@ def _open_zarr(url: str, path: str, state: tuple[int, ...]) -> Any:
     return zarr.open_array(url, path=path, mode="r")
 
 
-def _native_dtype(dtype: Any) -> np.dtype:
+def native_dtype(dtype: Any) -> np.dtype:
     return np.dtype(dtype).newbyteorder("=")
 
 
 def _native(values: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(values, _native_dtype(values.dtype))
+    return np.ascontiguousarray(values, native_dtype(values.dtype))
 
 
 def _files(root: Path) -> list[str]:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.opening import source_of
 from ..engine.points import Points, points
-from ..engine.sources import Lazy, Memory, source_of
+from ..engine.sources import Lazy, Memory
 from ..errors import PointShapeError, SpecError
 from ..manifolds.base import Manifold
 from ..manifolds.euclidean import Euclidean

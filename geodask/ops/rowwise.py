@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..engine.opening import source_of
 from ..engine.operation import Budget, Cost, Layout, Operation, Work
 from ..engine.points import Points
 from ..engine.result import Report
-from ..engine.sources import source_of
 from ..errors import CutLocusError, MemoryPlanError, SpecError
 from ..manifolds.base import Manifold
 from ..store.array import ArraySpec
@@ -97,7 +97,7 @@ class Pointwise(Operation):
     def cost(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Cost:
         row = sum(int(np.prod(each.shape[1:])) for each in inputs) + inputs[0].manifold.n
         # A chunk of the storage is decoded whole, however few of its rows are needed.
-        chunks = sum(2 * min(each.source.chunk_rows, len(each)) * each.row_bytes for each in inputs)
+        chunks = sum(2 * each.source.decoded_bytes for each in inputs)
         needed = 8 * layout.rows_per_block * row * 4 + chunks
         if budget.task_bytes is not None and needed > budget.task_bytes:
             raise MemoryPlanError(
