@@ -9,6 +9,7 @@ import dask
 import numpy as np
 import psutil
 import pytest
+import zarr
 
 import geodask as gd
 from geodask.config import settings
@@ -44,6 +45,30 @@ def test_explain_says_what_is_stored(sphere: gd.Points) -> None:
     assert after.url == result.report.url
     assert "a run only reads" in repr(after)
     assert result.report.stats["bytes_written"] == before.bytes_written
+
+
+def test_explain_of_what_is_stored_needs_no_memory(sphere: gd.Points) -> None:
+    gd.knn(sphere, k=4).persist()
+    with dask.config.set({"geodask.memory-per-task": 1000}):
+        assert gd.knn(sphere, k=4).explain().hit
+    nothing = gd.knn(sphere[:0], k=4)
+    assert nothing.explain().stored == 0
+    nothing.persist()
+    assert nothing.explain().stored == 1
+
+
+def test_memory_counts_the_chunks_that_are_decoded(sphere: gd.Points, tmp_path: Path) -> None:
+    rows, few = sphere.read(0, 2000), sphere[:50]
+    zarr.create_array(tmp_path / "x.zarr", data=rows, chunks=(2000, 24))
+    zarr.create_array(tmp_path / "fine.zarr", data=rows, chunks=(20, 24))
+    coarse, fine = (gd.points(tmp_path / f"{name}.zarr", sphere.manifold) for name in ("x", "fine"))
+    for plan in (
+        lambda x: gd.knn(x, few, k=4),
+        lambda x: gd.knn(x[:100], k=4),
+        lambda x: gd.knn(gd.concat([x, x]), few, k=4),
+        lambda x: gd.plan(gd.dist, x[::10], few[:1]),
+    ):
+        assert plan(coarse).explain().task_bytes >= plan(fine).explain().task_bytes + rows.nbytes
 
 
 def test_a_plan_that_cannot_fit_is_refused_before_it_runs(sphere: gd.Points, store: Path) -> None:

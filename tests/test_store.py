@@ -198,6 +198,24 @@ def test_verify_computes_only_what_is_damaged(sphere: gd.Points) -> None:
     assert gd.knn(sphere, k=4).persist(verify=True).report.cache_hit
 
 
+@pytest.mark.parametrize("name", ["certified", "indices"])
+def test_verify_mends_a_result_that_is_not_complete(
+    sphere: gd.Points, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    truth = arrays(gd.knn(sphere, k=4).compute())
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("geodask.store.group.Group.commit", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            gd.knn(sphere, k=4).persist()
+    group = Path(gd.knn(sphere, k=4).explain().url)
+    flip(next(path for path in (group / name / "c").rglob("*") if path.is_file()), Path())
+    assert same(arrays(gd.knn(sphere, k=4).persist(verify=True)), truth)
+
+
 def test_a_result_that_vanishes_after_it_was_opened_is_an_error(sphere: gd.Points) -> None:
     result = gd.knn(sphere, k=4).persist()
     (group_of(result) / "indices" / "c" / "0" / "0").unlink()

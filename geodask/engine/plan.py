@@ -39,7 +39,8 @@ class Plan:
             found = run.find()
             job = run.job(found)
             base, rate = run.warm_up(job)
-            job = run.budgeted(job)
+            hit = found is not None and found.complete
+            job = job if hit else run.budgeted(job)  # what is only read needs no memory for tasks
             cost = job.operation.cost(job.inputs, job.layout, job.budget)
             todo, everything = (missing_tasks(group, job.layout) for group in (found, None))
             return Explanation(
@@ -57,8 +58,8 @@ class Plan:
                 slots=run.engine.slots,
                 slots_each=run.engine.threads_each(),
                 hours=run.work(job, todo) / (rate * run.engine.slots) / 3600,
-                stored=1 - len(todo) / max(1, len(everything)),
-                hit=found is not None and found.complete,
+                stored=1 - len(todo) / len(everything) if everything else float(hit),
+                hit=hit,
                 url=f"{run.objects.url}/{run.path}".rstrip("/"),
             )
 

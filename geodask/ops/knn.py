@@ -193,6 +193,9 @@ class Knn(Operation):
         queries = rows * (n * (stored + kernel + 4) + 32 * k + 64) + layout.rows_per_block * 16 * k
         # A slice in use, its operands, one being read and its chunks being decoded.
         targets = step * (n * (kernel + 4 + 3 * y.dtype.itemsize) + 64)
+        # Chunks that are decoded whole for fewer rows: as bytes and as an array.
+        targets += 2 * max(0, y.source.decoded_bytes - step * y.row_bytes)
+        queries += 2 * x.source.decoded_bytes
         # The product's tile twice, the candidates of its rows, and those that are measured.
         tile = min(TILE[0], rows)
         buffers = tile * (2 * 4 * min(TILE[1], step) + 28 * max(64, 4 * k))
