@@ -60,15 +60,14 @@ def test_explain_of_what_is_stored_needs_no_memory(sphere: gd.Points) -> None:
 def test_memory_counts_the_chunks_that_are_decoded(sphere: gd.Points, tmp_path: Path) -> None:
     rows, few = sphere.read(0, 2000), sphere[:50]
     zarr.create_array(tmp_path / "x.zarr", data=rows, chunks=(2000, 24))
-    zarr.create_array(tmp_path / "fine.zarr", data=rows, chunks=(20, 24))
-    coarse, fine = (gd.points(tmp_path / f"{name}.zarr", sphere.manifold) for name in ("x", "fine"))
+    coarse = gd.points(tmp_path / "x.zarr", sphere.manifold)
     for plan in (
         lambda x: gd.knn(x, few, k=4),
         lambda x: gd.knn(x[:100], k=4),
         lambda x: gd.knn(gd.concat([x, x]), few, k=4),
         lambda x: gd.plan(gd.dist, x[::10], few[:1]),
     ):
-        assert plan(coarse).explain().task_bytes >= plan(fine).explain().task_bytes + rows.nbytes
+        assert plan(coarse).explain().task_bytes >= 2 * rows.nbytes
 
 
 def test_a_plan_that_cannot_fit_is_refused_before_it_runs(sphere: gd.Points, store: Path) -> None:

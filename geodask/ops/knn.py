@@ -195,13 +195,13 @@ class Knn(Operation):
         targets = step * (n * (kernel + 4 + 3 * y.dtype.itemsize) + 64)
         # Chunks that are decoded whole for fewer rows: as bytes and as an array.
         targets += 2 * max(0, y.source.decoded_bytes - step * y.row_bytes)
-        queries += 2 * x.source.decoded_bytes
+        reading = queries + 2 * x.source.decoded_bytes  # before any target is there
         # The product's tile twice, the candidates of its rows, and those that are measured.
         tile = min(TILE[0], rows)
         buffers = tile * (2 * 4 * min(TILE[1], step) + 28 * max(64, 4 * k))
         # Or a merge: what is held and what comes, side by side and sorted.
         merging = layout.rows_per_block * 8 * (2 * k + 1) * 6
-        return int(max(queries + targets + buffers, merging))
+        return int(max(queries + targets + buffers, reading, merging))
 
     def trial(self, inputs: tuple[Points, ...], budget: Budget) -> float:
         manifold = inputs[0].manifold
