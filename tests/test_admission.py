@@ -58,6 +58,13 @@ def test_projected_files_are_read_once(npy: Path, monkeypatch: pytest.MonkeyPatc
         answers(gd.points(npy, gd.Sphere(24, curvature=2.0), project=True))
 
 
+def test_a_new_copy_is_not_read_back_to_check_it(
+    npy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Zarr, "read", fail)
+    gd.knn(gd.points(npy, SPHERE, project=True), k=3).explain()
+
+
 def test_selected_and_joined_files_are_digested_once(
     npy: Path, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +228,19 @@ def test_a_mapped_array_is_its_file(npy: Path, rows: np.ndarray) -> None:
     assert gd.points(mapped, SPHERE).source.travels
     part = gd.points(mapped[10:60], SPHERE)
     assert part.read(0, 50).tobytes() == (rows[10:60] / 2).tobytes()
+
+
+def test_a_view_or_a_changed_copy_of_a_mapped_file_is_not_its_file(
+    npy: Path, rows: np.ndarray
+) -> None:
+    np.save(npy, rows / 2)
+    changed = np.load(npy, mmap_mode="c")
+    changed[:] = changed[::-1].copy()
+    np.save(npy.with_name("bits.npy"), (rows / 2).view(np.int32))
+    seen = np.load(npy.with_name("bits.npy"), mmap_mode="r").view(np.float32)
+    reversed_rows = np.load(npy, mmap_mode="r")[::-1]
+    for array, right in ((changed, rows[::-1]), (seen, rows), (reversed_rows, rows[::-1])):
+        assert gd.points(array, SPHERE).read(0, 500).tobytes() == (right / 2).tobytes()
 
 
 @pytest.mark.parametrize("persisted", [True, False])

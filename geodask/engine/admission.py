@@ -111,19 +111,22 @@ def _new_copy(census: "Census", engine: Executor) -> Admitted:
     path = f"points-{content_key(census.content)}"
     try:
         for _ in range(ATTEMPTS):
-            placed = place_copy(stage, path, objects)
+            if place_copy(stage, path, objects):
+                known = found_copy(x, path, objects)
+                if known is None:
+                    break
+                copy, _ = known  # its bytes were digested as they were written
+                return Admitted(copy, census.content, copy.source.fingerprint())
             # What lies there may be as good: another process has just written it.
             found = _sound_copy(census, engine)
             if found is not None:
                 return found
-            if placed:
-                break
             remove_copy(path, objects)
     finally:
         objects.delete_under(stage)
     raise StoreError(
         f"The copy of {x.source.label} at {path} must stay as it is while a plan is made",
-        came="other rows lie there",
+        came="it was taken away or replaced",
         do="Find out what writes there, and run the plan again.",
     )
 

@@ -53,8 +53,8 @@ def found_copy(x: Points, path: str, objects: Objects) -> tuple[Points, str] | N
     if group is None or not group.complete:
         return None
     array = group.arrays["points"]
-    where = (objects.url, f"{path}/points", array.rows_per_chunk, True)
-    copy = Points(Zarr(array.shape, x.dtype, *where), x.manifold)
+    where = (objects.url, f"{path}/points", array.rows_per_chunk)
+    copy = Points(Zarr(array.shape, x.dtype, *where, whole=True), x.manifold)
     return copy, group.body["report"].get("digest", "")
 
 

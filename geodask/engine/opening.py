@@ -49,10 +49,8 @@ def _npy(path: Path) -> Source:
 
 
 def _memory(array: Any) -> Source:
-    if isinstance(array, np.memmap) and Path(str(array.filename)).suffix == ".npy":
-        source = _npy(Path(str(array.filename)).absolute())
-        if source.shape == array.shape and array.flags.c_contiguous:
-            return source  # the file, which may change behind the array
+    if isinstance(array, np.memmap) and _is_its_file(array):
+        return _npy(Path(str(array.filename)).absolute())  # which may change behind the array
     if isinstance(array, np.ma.MaskedArray):
         raise PointShapeError(
             "Rows are points or are left out, but a masked array came. "
@@ -66,6 +64,16 @@ def _memory(array: Any) -> Source:
             "Convert them, such as with tensor.float()."
         ) from error
     return Memory(values.shape, native_dtype(values.dtype), values)
+
+
+def _is_its_file(array: np.memmap) -> bool:
+    """Whether the array is all of a ``.npy`` file: no view, and not copied where it was written."""
+    path = Path(str(array.filename))
+    if path.suffix != ".npy" or array.mode == "c":
+        return False
+    whole = np.load(path, mmap_mode="r")
+    parts = ("shape", "strides", "dtype", "offset")
+    return all(getattr(array, part) == getattr(whole, part) for part in parts)
 
 
 def _open_path(path: Path) -> Any:
