@@ -170,6 +170,15 @@ def test_rows_at_the_rim_and_beyond_are_refused(project: bool) -> None:
     assert "row 9 lies closer to the rim than its dtype can tell apart" in text
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300, 1e160, 3.0])
+def test_rows_far_outside_are_refused_without_a_warning(value: float) -> None:
+    rows = at_radius(1, 30, 3, seed=0)
+    rows[4, 1] = value
+    for project in (False, True):
+        with pytest.raises(gd.NotOnManifoldError, match=r"row 4 .* Correct or drop these rows\.$"):
+            gd.points(rows, gd.PoincareBall(3), project=project)
+
+
 # --- neighbours ---------------------------------------------------------------------------------
 
 

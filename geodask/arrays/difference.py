@@ -52,8 +52,7 @@ def device_differences(queries: Any, targets: Any) -> Any:
     """The same in array operations, for GPUs: float32 scores of operands of any precision."""
     xp = namespace(queries, targets)
     n = queries.shape[1]
-    total = xp.zeros((queries.shape[0], targets.shape[0]), dtype=targets.dtype)
-    total = xp.asarray(total, device=targets.device)
+    total = 0.0
     for k in range(n):
         step = queries[:, k][:, None] - targets[:, k][None, :]
         total = total + step * step

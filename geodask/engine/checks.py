@@ -52,10 +52,16 @@ def check_rows(x: "Points", rows: np.ndarray, first: int, validate: str) -> None
     raise NotOnManifoldError(
         f"Rows must be points of {x.manifold}",
         came=f"in {x.source.label} {named}{' and more' if len(bad) > 5 else ''}",
-        do="Correct or drop these rows, or pass project=True to take the nearest points."
-        if 1 not in codes[bad] and 2 not in codes[bad]
-        else "Correct or drop these rows; project=True mends lengths, not these.",
+        do=_advice(x.manifold, {int(code) for code in codes[bad]}),
     )
+
+
+def _advice(manifold: Manifold, codes: set[int]) -> str:
+    if codes <= manifold.mended_by_project:
+        return "Correct or drop these rows, or pass project=True to take the nearest points."
+    if manifold.mended_by_project:
+        return "Correct or drop these rows; project=True mends lengths, not these."
+    return "Correct or drop these rows."
 
 
 def _shape_advice(manifold: Manifold, shape: tuple[int, ...]) -> str:

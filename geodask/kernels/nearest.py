@@ -98,11 +98,11 @@ class HostNearest(Nearest):
         self.indices = np.full((len(self.x), self.k), NOBODY)
         q = min(TILE[0], len(self.x))
         capacity = max(64, 4 * self.k)
-        library = self.place.library
+        tile = q, TILE[1]
         self._tile = (
-            HostDifference((q, TILE[1]))
+            HostDifference(tile)
             if self.queries.share
-            else HostProduct(library, self.precision, (q, TILE[1]))
+            else HostProduct(self.place.library, self.precision, tile)
         )
         self._buffer = (
             np.empty((q, capacity), np.int32),

@@ -138,6 +138,9 @@ class Manifold(ABC):
 
     complaint_texts: ClassVar[dict[int, str]] = {1: "holds NaN or infinity"}
 
+    mended_by_project: ClassVar[frozenset[int]] = frozenset()
+    """The complaints about rows that have a nearest point."""
+
     def check(self, p: Any) -> str | None:
         """What is wrong with the points, with their first row numbers; None where nothing is."""
         if tuple(p.shape[-len(self.point_shape) :]) != self.point_shape:

@@ -56,7 +56,7 @@ class PoincareBall(WeightedDifference):
 
     def project(self, x: Any) -> Any:
         """The point itself. NaN outside the ball, which is open: no point of it is the nearest."""
-        return where((one_minus_square(x) > 0)[..., None], x, math.nan)
+        return where((_left_to_rim(x) > 0)[..., None], x, math.nan)
 
     def to_tangent(self, p: Any, v: Any) -> Any:
         return v
@@ -69,7 +69,7 @@ class PoincareBall(WeightedDifference):
 
     def complaints(self, p: Any) -> Any:
         xp = namespace(p)
-        inside = one_minus_square(p)
+        inside = _left_to_rim(p)
         code = xp.astype(inside < eps(p), xp.int8) * 3
         code = xp.where(inside > 0, code, xp.full_like(code, 2))
         return xp.where(xp.all(xp.isfinite(p), axis=-1), code, xp.full_like(code, 1))
@@ -145,6 +145,11 @@ class PoincareBall(WeightedDifference):
         square = sum(((a - b) * (a - b) for a, b in zip(p, q, strict=True)), Decimal(0))
         inside = [1 - sum((a * a for a in each), Decimal(0)) for each in (p, q)]
         return square / (inside[0] * inside[1])
+
+
+def _left_to_rim(x: Any) -> Any:
+    """1 - |x|^2 of any rows: coordinates that are far out, or no numbers, count as 2."""
+    return one_minus_square(where(namespace(x).abs(x) <= 2, x, 2.0))
 
 
 def _half_sinh(p: Any, q: Any) -> Any:

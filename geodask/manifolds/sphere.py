@@ -78,6 +78,7 @@ class Sphere(Manifold):
         2: "is the zero vector, which has no direction",
         3: "is not of unit length",
     }
+    mended_by_project: ClassVar[frozenset[int]] = frozenset({3})
 
     def complaints(self, p: Any) -> Any:
         xp = namespace(p)
