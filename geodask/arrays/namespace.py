@@ -38,7 +38,13 @@ def dot(u: Any, v: Any) -> Any:
 def norm(v: Any) -> Any:
     """Euclidean lengths over the last axis, without overflow or underflow: (..., n) -> (...)."""
     scaled, scale = _scaled(v)
-    return scale[..., 0] * namespace(v).sqrt(dot(scaled, scaled))
+    return scale[..., 0] * root(dot(scaled, scaled))
+
+
+def root(x: Any) -> Any:
+    """Square roots, whose derivative at zero is taken as 0, as that of a length at its kink is."""
+    some = x != 0
+    return where(some, namespace(x).sqrt(where(some, x, 1.0)), 0.0)
 
 
 def unit(v: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Elementary functions near their delicate points, and an arctangent whose bytes never change."""
+"""Elementary functions near their delicate points, and some whose bytes never change."""
 
 import math
 from typing import Any
@@ -47,6 +47,36 @@ def asinh(x: Any) -> Any:
     for coefficient in ASINH[-2::-1]:
         series = coefficient + square * series
     return factor * (t * series)
+
+
+LN2 = 0.6931471803691238, 1.9082149292705877e-10
+"""The logarithm of 2 in two parts; whole numbers below 2^20 times the first are exact."""
+SINH_SERIES_BELOW = 0.3
+
+
+def sinh(x: Any) -> Any:
+    """Hyperbolic sine of float64 values between -700 and 700, with the same bytes everywhere.
+
+    As `atan`. Near zero a Taylor series; elsewhere from exp(|x|) = 2^k exp(r) with |r| below 0.35
+    and the Taylor series of that. The relative error is under 1e-15.
+    """
+    xp = namespace(x)
+    size = xp.abs(x)
+    square = where(size < SINH_SERIES_BELOW, x * x, 0.0)
+    near = xp.ones_like(x)
+    for j in range(14, 0, -2):
+        near = 1 + near * (square / (j * (j + 1)))
+    power = xp.floor(size / LN2[0] + 0.5)
+    rest = (size - power * LN2[0]) - power * LN2[1]
+    grown = xp.ones_like(x)
+    for j in range(15, 0, -1):
+        grown = 1 + grown * (rest / j)
+    for bit in (512, 256, 128, 64, 32, 16, 8, 4, 2, 1):
+        has = power >= bit
+        grown = xp.where(has, grown * 2.0**bit, grown)
+        power = xp.where(has, power - bit, power)
+    far = xp.sign(x) * ((grown - 1 / grown) / 2)
+    return xp.where(size < SINH_SERIES_BELOW, x * near, far)
 
 
 def atan(x: Any) -> Any:
