@@ -15,7 +15,7 @@ _HOMES = {
         "CutLocusError DeviceError JobError MemoryPlanError NotOnManifoldError PointShapeError "
         "SpecError StoreError"
     ),
-    "manifolds": "Euclidean Manifold PoincareBall Sphere",
+    "manifolds": "Euclidean HalfSpace HyperbolicPolar Lorentz Manifold PoincareBall Sphere",
     "ops.knn": "knn",
     "ops.plan": "plan",
     "ops.pointwise": "dist exp_map geodesic inner log_map midpoint norm project transport",

@@ -11,6 +11,9 @@ from .errors import PointShapeError as PointShapeError
 from .errors import SpecError as SpecError
 from .errors import StoreError as StoreError
 from .manifolds import Euclidean as Euclidean
+from .manifolds import HalfSpace as HalfSpace
+from .manifolds import HyperbolicPolar as HyperbolicPolar
+from .manifolds import Lorentz as Lorentz
 from .manifolds import Manifold as Manifold
 from .manifolds import PoincareBall as PoincareBall
 from .manifolds import Sphere as Sphere

@@ -1,5 +1,6 @@
 """Weighted squared differences of two blocks of rows: the surrogate where products lose digits."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numba
@@ -10,27 +11,55 @@ from .namespace import namespace
 RUN = 256
 """Columns whose sums stay in a processor's nearest cache while the coordinates pass by."""
 
-# Fused operations round less often than the bound allows for.
-_bounding = numba.njit(nogil=True, cache=True, fastmath={"contract"})
+# Fused operations round less often than the bounds allow for.
+bounding = numba.njit(nogil=True, cache=True, fastmath={"contract"})
 
 
-class HostDifference:
-    """``-w |x - y|^2`` for rows x and (y, w), as a float32 tile that is used again."""
+class PairScores(ABC):
+    """Scores of all pairs of two blocks of rows, where a product of matrices will not do."""
 
     def __init__(self, tile: tuple[int, int]):
         self._tile = np.empty(tile[0] * tile[1], np.float32)
 
     def __call__(self, queries: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """(q, n), (m, n + 1) -> (q, m), summed in the precision of the operands."""
+        """(q, columns), (m, columns) -> (q, m) float32, in memory that the next call uses again."""
         shape = len(queries), len(targets)
         tile = self._tile[: shape[0] * shape[1]].reshape(shape)
         kind = np.result_type(queries, targets)
         columns = np.ascontiguousarray(targets.T, kind)
-        _differences(queries.astype(kind, copy=False), columns, np.empty(RUN, kind), tile)
+        self.fill(queries.astype(kind, copy=False), columns, np.empty(RUN, kind), tile)
         return tile
 
+    @staticmethod
+    @abstractmethod
+    def fill(queries: np.ndarray, columns: np.ndarray, sums: np.ndarray, tile: np.ndarray) -> None:
+        """Fills a tile from rows and transposed rows; ``sums`` is room for a run of columns."""
 
-@_bounding
+    @staticmethod
+    @abstractmethod
+    def on_device(queries: Any, targets: Any) -> Any:
+        """The same in array operations, for GPUs."""
+
+
+class Differences(PairScores):
+    """``-w |x - y|^2`` for rows x and (y, w), summed in the precision of the operands."""
+
+    @staticmethod
+    def fill(queries: np.ndarray, columns: np.ndarray, sums: np.ndarray, tile: np.ndarray) -> None:
+        _differences(queries, columns, sums, tile)
+
+    @staticmethod
+    def on_device(queries: Any, targets: Any) -> Any:
+        xp = namespace(queries, targets)
+        n = queries.shape[1]
+        total = 0.0
+        for k in range(n):
+            step = queries[:, k][:, None] - targets[:, k][None, :]
+            total = total + step * step
+        return xp.astype(-(total * targets[:, n][None, :]), xp.float32)
+
+
+@bounding
 def _differences(queries, columns, sums, tile):
     n = queries.shape[1]
     for i in range(len(queries)):
@@ -46,14 +75,3 @@ def _differences(queries, columns, sums, tile):
             weights, out = columns[n, start:stop], tile[i, start:stop]
             for j in range(width):
                 out[j] = np.float32(-(sums[j] * weights[j]))
-
-
-def device_differences(queries: Any, targets: Any) -> Any:
-    """The same in array operations, for GPUs: float32 scores of operands of any precision."""
-    xp = namespace(queries, targets)
-    n = queries.shape[1]
-    total = 0.0
-    for k in range(n):
-        step = queries[:, k][:, None] - targets[:, k][None, :]
-        total = total + step * step
-    return xp.astype(-(total * targets[:, n][None, :]), xp.float32)

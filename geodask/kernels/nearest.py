@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from ..arrays.device import Place, to_host
-from ..arrays.difference import HostDifference, device_differences
 from ..arrays.namespace import namespace
 from ..arrays.product import HostProduct, device_product, precision_for
 from ..arrays.select import smallest
@@ -100,8 +99,8 @@ class HostNearest(Nearest):
         capacity = max(64, 4 * self.k)
         tile = q, TILE[1]
         self._tile = (
-            HostDifference(tile)
-            if self.queries.share
+            self.queries.scores(tile)
+            if self.queries.scores
             else HostProduct(self.place.library, self.precision, tile)
         )
         self._buffer = (
@@ -212,7 +211,8 @@ class DeviceNearest(Nearest):
     ) -> None:
         xp = namespace(self.ranks)
         share = self.queries.share
-        multiply = device_differences if share else device_product
+        scores = self.queries.scores
+        multiply = scores.on_device if scores else device_product
         tile = multiply(self.queries.operand[part, :], targets.operand[columns, :])
         floors = self.manifold.score(self.ranks[:, -1], self.queries)[part]
         floors = floors - self.queries.slack[part] - targets.below

@@ -30,6 +30,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ..arrays.device import to_host
+from ..arrays.difference import PairScores
 from ..arrays.namespace import namespace, widen
 from ..errors import PointShapeError, SpecError
 
@@ -51,8 +52,9 @@ class Queries(NamedTuple):
     frame: Any
     """What the targets must share: a manifold's own business."""
     share: float = 0.0
-    """Where it is above 0, scores are weighted differences in place of products: S = -w |x - y|^2
-    for rows x and (y, w) of the operands; and S may lie off by this share of itself, besides."""
+    """By how much of itself S may lie off besides."""
+    scores: type[PairScores] | None = None
+    """What takes the place of the product of the operands; None where it is the product."""
 
 
 class Targets(NamedTuple):

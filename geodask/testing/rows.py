@@ -28,10 +28,15 @@ class Sample(NamedTuple):
     """Ambient vectors."""
     tolerance: float
     """Error that is allowed, as a share of the length of a row's coordinates."""
+    skew: np.ndarray
+    """(rows,): how much longer than others a tangent vector of flat length 1 can be, at p or q.
+
+    Rounding a long coordinate by a share of itself may turn the short ones of a row by as much."""
 
     def rows(self, which: slice) -> "Sample":
         """Some of the rows."""
-        return Sample._make([*(part[which, ...] for part in self[:5]), self.tolerance])
+        parts = (part[which, ...] for part in self[:5])
+        return Sample._make([*parts, self.tolerance, self.skew[which]])
 
 
 def sample(
@@ -47,13 +52,16 @@ def sample(
     reach = min(manifold.injectivity_radius, 4.0)
     u = v * column(np.resize(STEPS, len(p)) * reach, v)
     w = np.random.default_rng(2).standard_normal(p.shape)
+    q = manifold.exp(p, u)
+    lengths = [_lengths(manifold, x, w) for x in (p, q)]
+    skew = np.max([most / least for least, most in lengths], axis=0)
     kind = getattr(xp, dtype)
-    rows = [xp.asarray(np.array(part), dtype=kind) for part in (p, manifold.exp(p, u), u, v, w)]
+    rows = [xp.asarray(np.array(part), dtype=kind) for part in (p, q, u, v, w)]
     for part in rows:
         if is_host(part):
             part.flags.writeable = False
     roundings = 16 * math.sqrt(math.prod(p.shape[1:]))
-    return Sample._make([*rows, roundings * float(xp.finfo(kind).eps)])
+    return Sample._make([*rows, roundings * float(xp.finfo(kind).eps), skew])
 
 
 def close(actual: Any, expected: Any, within: Any) -> None:
@@ -71,7 +79,7 @@ def close(actual: Any, expected: Any, within: Any) -> None:
 
 def same_rows(s: Sample, actual: Any, expected: Any, *others: Any) -> None:
     """As `close`, for rows computed from p, q, u and the others, to the sample's tolerance."""
-    within = s.tolerance * np.sum([length(x) for x in (s.p, s.u, s.q, *others)], axis=0)
+    within = s.tolerance * s.skew * np.sum([length(x) for x in (s.p, s.u, s.q, *others)], axis=0)
     close(actual, expected, column(within, actual))
 
 
@@ -90,9 +98,38 @@ def grain(on: Manifold, s: Sample, *others: Any) -> np.ndarray:
 
 
 def _stretch(on: Manifold, x: Any, w: Any) -> np.ndarray:
-    """How long a vector of flat length 1 is at x: (rows,)."""
-    v = on.to_tangent(x, w)
-    return on_host(on.norm(x, v)) / length(v)
+    """How long a vector of flat length 1 can be at x: (rows,)."""
+    return _lengths(on, x, w)[1]
+
+
+def _lengths(on: Manifold, x: Any, w: Any) -> np.ndarray:
+    """The least and the most length of some tangent vectors of flat length 1 at x: (2, rows).
+
+    Those are the axes, projected, and where all of them are nearly along one line, what is across.
+    """
+    x, w = on_host(x), on_host(w)
+    axes = np.eye(w.shape[1])[:32]
+    vectors = [on.to_tangent(x, v) for v in (w, w[::-1], *(0 * w + axis for axis in axes))]
+    first, second = vectors[0], vectors[1]
+    share = (first * second).sum(axis=1) / (second * second).sum(axis=1)
+    across = first - share[:, None] * second
+    vectors.append(np.where(column(length(across) > 1e-11 * length(first), w), across, first))
+    lengths = [length(v) for v in vectors]
+    usable = [size > 1e-9 for size in lengths]
+    found = [
+        on_host(on.norm(x, v)) / np.where(some, size, 1)
+        for v, size, some in zip(vectors, lengths, usable, strict=True)
+    ]
+    found = np.where(usable, found, found[0])
+    return np.array([found.min(axis=0), found.max(axis=0)])
+
+
+def pull(on: Manifold, x: Any, w: Any) -> np.ndarray:
+    """By how much the projection to the tangent space at x lengthens vectors, 1 at least: (rows,).
+
+    Where it does, it lengthens their rounding as well.
+    """
+    return np.maximum(1, length(on.to_tangent(x, w)) / length(w))
 
 
 def length(x: Any) -> np.ndarray:

@@ -1,0 +1,147 @@
+"""The hyperboloid: hyperbolic space as a sheet in Minkowski space."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, ClassVar, final
+
+from ..arrays.doubled import Doubled, plus, quotient, root, square_sum
+from ..arrays.namespace import dot, eps, namespace, norm
+from . import radial
+from .hyperbolic import Chart, Hyperbolic, WeightedDifference, like
+
+
+@final
+@dataclass(frozen=True)
+class Lorentz(WeightedDifference):
+    """The upper sheet of x_1^2 + ... - x_0^2 = -1 in R^n, of sectional curvature K < 0.
+
+    The time coordinate is at index 0; a row stands for the point with its other coordinates, and
+    its time is computed from them. Points are stored on the unit hyperboloid for every K. Rounding
+    of a coordinate moves a point by eps sinh(r) at the distance r from the origin, as in the ball.
+
+    Formulas. With s for the space coordinates, the point a = s / (1 + x_0) of the ball and the
+    weight (1 + x_0) / 2, which is 1 / (1 - |a|^2), give sinh^2(dist / 2) as a weighted squared
+    difference; a is kept in double-double, because differences of hyperboloid coordinates lose
+    cosh^2(r) of their digits. The geometry is that of `radial`.
+    """
+
+    smallest_n: ClassVar[int] = 2
+
+    @property
+    def dim(self) -> int:
+        return self.n - 1
+
+    # --- points and tangent vectors -------------------------------------------------------------
+
+    def project(self, x: Any) -> Any:
+        """The point with the same space coordinates."""
+        xp = namespace(x)
+        space = xp.astype(x[..., 1:], xp.float64)
+        return like(x, _with_time(space))
+
+    def to_tangent(self, p: Any, v: Any) -> Any:
+        xp = namespace(p, v)
+        p = self.canonical(p)
+        time, space = xp.astype(v[..., 0], xp.float64), xp.astype(v[..., 1:], xp.float64)
+        along = dot(p[..., 1:], space) - p[..., 0] * time
+        return like(v, _tangent(p, space + along[..., None] * p[..., 1:]))
+
+    complaint_texts: ClassVar[dict[int, str]] = {
+        **Hyperbolic.complaint_texts,
+        2: "is not on the hyperboloid: its time is not sqrt(1 + |x|^2) of its other coordinates",
+    }
+    mended_by_project: ClassVar[frozenset[int]] = frozenset({2})
+
+    def complaints(self, p: Any) -> Any:
+        xp = namespace(p)
+        finite = xp.all(xp.isfinite(p), axis=-1)
+        q = xp.where(finite[..., None], xp.astype(p, xp.float64), xp.zeros_like(p[..., :1]) + 0.0)
+        time = xp.hypot(norm(q[..., 1:]), xp.ones_like(q[..., 0]))
+        tolerance = 4 * self.n**0.5 * eps(p)
+        code = xp.astype(xp.abs(q[..., 0] - time) > tolerance * time, xp.int8) * 2
+        code = xp.where((1 + time) * eps(p) > 2, xp.full_like(code, 3), code)
+        return xp.where(finite, code, xp.full_like(code, 1))
+
+    # --- models ---------------------------------------------------------------------------------
+
+    def to_polar(self, p: Any) -> tuple[Any, Any]:
+        xp = namespace(p)
+        space = xp.astype(p[..., 1:], xp.float64)
+        return radial.split(space, radial.first_axis(space))
+
+    def from_polar(self, direction: Any, radius: Any) -> Any:
+        return _with_time(namespace(radius).sinh(radius)[..., None] * direction)
+
+    def to_frame(self, p: Any, u: Any) -> Any:
+        xp = namespace(p, u)
+        u = xp.astype(u[..., 1:], xp.float64)
+        direction, time = self.to_polar(p)[0], self.canonical(p)[..., 0]
+        along = dot(direction, u)
+        return (u - along[..., None] * direction) + (along / time)[..., None] * direction
+
+    def from_frame(self, p: Any, y: Any) -> Any:
+        p = self.canonical(p)
+        direction, time = self.to_polar(p)[0], p[..., 0]
+        along = dot(direction, y)
+        space = (y - along[..., None] * direction) + (along * time)[..., None] * direction
+        return _tangent(p, space)
+
+    # --- geometry -------------------------------------------------------------------------------
+
+    def inner(self, p: Any, u: Any, v: Any) -> Any:
+        return like(p, self.radius**2 * dot(self.to_frame(p, u), self.to_frame(p, v)))
+
+    def norm(self, p: Any, u: Any) -> Any:
+        return like(p, self.radius * norm(self.to_frame(p, u)))
+
+    def exp(self, p: Any, u: Any) -> Any:
+        found = radial.exp(*self.to_polar(p), self.to_frame(p, u))
+        return like(p, self.from_polar(*found))
+
+    def log(self, p: Any, q: Any) -> Any:
+        length = self.dist(self.canonical(p), q) / self.radius
+        y = radial.log(*self.to_polar(p), *self.to_polar(q), length)
+        return like(p, self.from_frame(p, y))
+
+    def transport(self, p: Any, q: Any, u: Any) -> Any:
+        y = radial.transport(*self.to_polar(p), *self.to_polar(q), self.to_frame(p, u))
+        return like(p, self.from_frame(q, y))
+
+    # --- exact neighbours -----------------------------------------------------------------------
+
+    def canonical(self, x: Any) -> Any:
+        """With the time coordinate computed from the others."""
+        xp = namespace(x)
+        return _with_time(xp.astype(x[..., 1:], xp.float64))
+
+    chart_error: ClassVar[float] = 1.01 * 2.0**-53
+    root_error: ClassVar[float] = 2.0**-50
+
+    def chart(self, x: Any) -> Chart:
+        xp = namespace(x)
+        space = xp.astype(x[..., 1:], xp.float64)
+        over = plus(root(square_sum(space, 1.0)), 1.0)
+        points = quotient(space, Doubled(over.high[..., None], over.low[..., None]))
+        return Chart(over.high / 2, points.high, points.low)
+
+    @property
+    def weight_error(self) -> float:
+        return 2.0**-52
+
+    def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
+        times = [(1 + sum((a * a for a in each[1:]), Decimal(0))).sqrt() for each in (p, q)]
+        steps = [(a - b, a + b) for a, b in zip(p[1:], q[1:], strict=True)]
+        later = sum((a * b for a, b in steps), Decimal(0)) / (times[0] + times[1])
+        return (sum((a * a for a, _ in steps), Decimal(0)) - later * later) / 4
+
+
+def _with_time(space: Any) -> Any:
+    xp = namespace(space)
+    length = norm(space)[..., None]
+    return xp.concat([xp.hypot(length, xp.ones_like(length)), space], axis=-1)
+
+
+def _tangent(p: Any, space: Any) -> Any:
+    """The tangent vector at p with these space coordinates."""
+    time = dot(p[..., 1:], space) / p[..., 0]
+    return namespace(space).concat([time[..., None], space], axis=-1)

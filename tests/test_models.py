@@ -1,0 +1,430 @@
+"""The models of hyperbolic space: each right to the last digits, and all of them one space."""
+
+import math
+from decimal import Decimal, localcontext
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mpmath import mp, mpf
+
+import geodask as gd
+from geodask.arrays.device import to_host
+from geodask.arrays.doubled import Doubled, plus, quotient, root, square_sum
+from geodask.arrays.series import sinh
+from geodask.kernels.nearest import HostNearest
+from geodask.manifolds.hyperbolic import Hyperbolic
+from neighbours import KERNELS, NUMPY, Kernel, cut
+from rim import families
+
+MODELS = (gd.PoincareBall, gd.Lorentz, gd.HalfSpace, gd.HyperbolicPolar)
+OTHERS = MODELS[1:]
+each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+each_other = pytest.mark.parametrize("model", OTHERS, ids=lambda model: model.__name__)
+each_library = pytest.mark.parametrize("xp", [np, torch], ids=lambda xp: xp.__name__)
+
+
+def space(model: type, dim: int, curvature: float = -1.0) -> Hyperbolic:
+    longer = model in (gd.Lorentz, gd.HyperbolicPolar)
+    return model(dim + longer, curvature=curvature)
+
+
+def rows(model: type, radius: float, dim: int, dtype: str, seed: int = 0) -> np.ndarray:
+    """Families of rows in that model."""
+    x = families(radius, dim, "float64", seed)
+    return space(model, dim).project(
+        gd.PoincareBall(dim).convert(x, space(model, dim)).astype(dtype)
+    )
+
+
+# --- numbers ------------------------------------------------------------------------------------
+
+
+def test_double_double_keeps_thirty_digits() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((40, 9)) * 10.0 ** rng.uniform(-8, 8, (40, 1))
+    total = square_sum(x, 1.0)
+    over = plus(root(total), 1.0)
+    share = quotient(x, Doubled(*(part[:, None] for part in over)))
+    with mp.workprec(300):
+        for i, row in enumerate(x):
+            true = 1 + sum(mpf(a) ** 2 for a in row)
+            found = mpf(total.high[i]) + mpf(total.low[i])
+            assert abs(found / true - 1) < mpf(2) ** -98
+            for a, high, low in zip(row, share.high[i], share.low[i], strict=True):
+                part = mpf(a) / (1 + mp.sqrt(true))
+                assert abs((mpf(high) + mpf(low)) / part - 1) < mpf(2) ** -101
+
+
+def test_sinh_is_right_and_has_the_same_bytes_everywhere() -> None:
+    x = np.concatenate([[0.0], np.logspace(-300, 0, 400), np.linspace(0.2, 300, 700)])
+    x = np.concatenate([x, -x[1:], [699.0]])
+    found = sinh(x)
+    for a, b in zip(x, found, strict=True):
+        assert abs(mpf(float(b)) - mp.sinh(mpf(float(a)))) <= 5e-16 * abs(b)
+    assert to_host(sinh(torch.as_tensor(x))).tobytes() == found.tobytes()
+
+
+# --- one space ----------------------------------------------------------------------------------
+
+
+@each_model
+@pytest.mark.parametrize("dim", [1, 2, 7])
+@pytest.mark.parametrize("curvature", [-1.0, -0.25])
+def test_models_are_isometric(model: type, dim: int, curvature: float) -> None:
+    ball, on = space(gd.PoincareBall, dim, curvature), space(model, dim, curvature)
+    x, y = ball.random(30, seed=0), ball.random(30, seed=1)
+    u, v = ball.random_tangent(x, seed=2), ball.random_tangent(x, seed=3)
+    p, q = ball.convert(x, on), ball.convert(y, on)
+    a, b = ball.convert_tangent(x, u, on), ball.convert_tangent(x, v, on)
+    assert on.check(p) is None
+    size = ball.norm(x, u) * ball.norm(x, v)
+    np.testing.assert_allclose(on.dist(p, q), ball.dist(x, y), rtol=1e-13)
+    assert (abs(on.inner(p, a, b) - ball.inner(x, u, v)) <= 1e-12 * size).all()
+    for mine, theirs in (
+        (on.convert(p, ball), x),
+        (on.convert_tangent(p, a, ball), u),
+        (on.convert(on.exp(p, a / 8), ball), ball.exp(x, u / 8)),
+        (on.convert_tangent(p, on.log(p, q), ball), ball.log(x, y)),
+        (on.convert_tangent(q, on.transport(p, q, a), ball), ball.transport(x, y, u)),
+        (on.dist_to_origin(p), ball.dist_to_origin(x)),
+        (on.dist_to_hyperplane(q, p, a), ball.dist_to_hyperplane(y, x, u)),
+    ):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-11, atol=1e-12)
+
+
+@each_model
+def test_tangent_vectors_are_converted_by_the_derivative(model: type) -> None:
+    ball, on = gd.PoincareBall(4), space(model, 4)
+    x = ball.random(30, seed=0)
+    u = ball.random_tangent(x, seed=1)
+    u /= ball.norm(x, u)[:, None]
+    ends = [ball.convert(ball.exp(x, step * u), on) for step in (1e-5, -1e-5)]
+    found = ball.convert_tangent(x, u, on)
+    np.testing.assert_allclose((ends[0] - ends[1]) / 2e-5, found, atol=1e-8 * abs(found).max())
+
+
+@each_other
+@pytest.mark.parametrize("radius", [5.0, 12.0])
+def test_all_models_give_the_same_neighbours(model: type, radius: float) -> None:
+    x = families(radius, 5, "float64")
+    on = space(model, 5)
+    found = gd.knn(gd.points(gd.PoincareBall(5).convert(x, on), on), k=8).compute()
+    right = gd.knn(gd.points(x, gd.PoincareBall(5)), k=8).compute()
+    # Where rounding to another model's floats moves points by less than they are apart.
+    grain = 2.0**-48 * math.exp(radius)
+    gaps = np.diff(right.distances, axis=1, prepend=0).min(axis=1) > 8 * grain
+    assert gaps.sum() > 50
+    assert (found.indices[gaps] == right.indices[gaps]).all()
+    np.testing.assert_allclose(found.distances, right.distances, atol=8 * grain)
+
+
+def test_models_of_another_space_are_refused() -> None:
+    x = gd.PoincareBall(3).random(5, seed=0)
+    for other in (gd.Lorentz(3), gd.Lorentz(4, curvature=-2.0), gd.Euclidean(3)):
+        with pytest.raises(gd.SpecError, match="dimension 3 and curvature"):
+            gd.PoincareBall(3).convert(x, other)
+
+
+@each_model
+def test_curvature_near_zero_is_flat_space(model: type) -> None:
+    # Near the origin distances tend to those of flat coordinates over sqrt(-K).
+    ball, on = space(gd.PoincareBall, 4, -1e-12), space(model, 4, -1e-12)
+    x = 1e-6 * np.random.default_rng(0).standard_normal((50, 4))
+    p = ball.convert(x, on)
+    flat = 2e6 * np.linalg.norm(x[:-1] - x[1:], axis=1)
+    np.testing.assert_allclose(on.dist(p[:-1], p[1:]), flat, rtol=1e-9)
+    np.testing.assert_allclose(on.norm(p[:-1], on.log(p[:-1], p[1:])), flat, rtol=1e-9)
+
+
+@each_library
+def test_boosts_are_isometries(xp: Any) -> None:
+    on, speed = gd.Lorentz(5), 3.0
+    boost = np.eye(5)
+    boost[:2, :2] = [[math.cosh(speed), math.sinh(speed)], [math.sinh(speed), math.cosh(speed)]]
+    p, q = on.random(50, seed=0), on.random(50, seed=1)
+    there = [on.project(xp.asarray(x @ boost)) for x in (p, q)]
+    grain = 2.0**-44 * (p[:, 0] + q[:, 0]) * math.exp(speed)
+    found = to_host(on.dist(*there))
+    assert (abs(found - on.dist(p, q)) <= grain).all()
+    assert (found > 10 * grain).all()
+
+
+@each_library
+def test_mobius_translations_are_isometries(xp: Any) -> None:
+    on = gd.PoincareBall(4, curvature=-0.5)
+    a, p, q = (xp.asarray(on.random(50, seed)) for seed in range(3))
+    moved = on.mobius_add(a, p), on.mobius_add(a, q)
+    np.testing.assert_allclose(to_host(on.dist(*moved)), to_host(on.dist(p, q)), rtol=1e-11)
+    np.testing.assert_allclose(to_host(on.mobius_add(-a, moved[0])), to_host(p), atol=1e-12)
+
+
+# --- gyrovectors and functions ------------------------------------------------------------------
+
+
+def test_gyrovector_identities() -> None:
+    on = gd.PoincareBall(3, curvature=-2.0)
+    p, q, r = (on.random(40, seed) for seed in range(3))
+    twice = on.mobius_add(p, on.mobius_add(q, r))
+    turned = on.mobius_add(on.mobius_add(p, q), on.gyration(p, q, r))
+    np.testing.assert_allclose(twice, turned, atol=1e-11)
+    swapped = on.gyration(p, q, on.mobius_add(q, p))
+    np.testing.assert_allclose(on.mobius_add(p, q), swapped, atol=1e-11)
+    np.testing.assert_allclose(
+        np.linalg.norm(on.gyration(p, q, r), axis=1), np.linalg.norm(r, axis=1), rtol=1e-11
+    )
+    np.testing.assert_allclose(on.mobius_scale(2.0, p), on.mobius_add(p, p), atol=1e-13)
+    np.testing.assert_allclose(on.dist_to_origin(on.mobius_scale(-0.3, p)), 0.3 * on.dist(0 * p, p))
+
+
+def test_distances_to_hyperplanes_are_those_of_ganea_et_al() -> None:
+    on = gd.PoincareBall(3)
+    p, q = on.random(40, seed=0), on.random(40, seed=1)
+    normal = np.random.default_rng(2).standard_normal((40, 3))
+    x = on.mobius_add(-q, p)
+    across = 2 * (x * normal).sum(1)
+    across /= (1 - (x * x).sum(1)) * np.linalg.norm(normal, axis=1)
+    np.testing.assert_allclose(on.dist_to_hyperplane(p, q, normal), np.arcsinh(across), rtol=1e-10)
+    foot = on.exp(q, np.cross(normal, p) / 9)  # along the hyperplane
+    np.testing.assert_allclose(on.dist_to_hyperplane(foot, q, normal), 0, atol=1e-12)
+    assert np.isnan(on.dist_to_hyperplane(p[:1], q[:1], 0 * normal[:1])).all()
+
+
+@each_model
+@pytest.mark.parametrize("radius", [0.0, 3.0, 12.0])
+def test_busemann_functions_are_limits_of_distances(model: type, radius: float) -> None:
+    on = space(model, 4, -0.25)
+    n = np.random.default_rng(0).standard_normal((30, 4))
+    n /= np.linalg.norm(n, axis=1, keepdims=True)
+    p = on.from_polar(n, np.full(30, radius))
+    far = on.from_polar(np.roll(n, 1, axis=0), np.full(30, 30.0))
+    limit = on.dist(p, far) - on.dist_to_origin(far)
+    np.testing.assert_allclose(on.busemann(p, np.roll(n, 1, axis=0)), limit, atol=1e-3)
+    np.testing.assert_allclose(on.busemann(p, n), -2 * radius, atol=1e-9)
+
+
+# --- accuracy -----------------------------------------------------------------------------------
+
+
+@each_library
+@pytest.mark.parametrize(("radius", "apart"), [(10.0, 1e-6), (15.0, 1e-3), (5.0, 1e-3), (30, 0.5)])
+@pytest.mark.parametrize("outward", [False, True])
+def test_lorentz_keeps_small_distances_far_out(
+    radius: float, apart: float, outward: bool, xp: Any
+) -> None:
+    # acosh gives 1.7e-8 for the first and 0.031 for the second; -4.9e-4 in float32 for the third.
+    on = gd.Lorentz(4)
+    p = on.from_polar(np.eye(3)[:1], np.array([radius]))
+    y = np.array([[apart, 0, 0]]) if outward else np.array([[0, apart, 0]])
+    q = on.exp(p, on.from_frame(p, y))
+    grain = 2.0**-50 * math.exp(radius)
+    with localcontext() as context:
+        context.prec = 100
+        stored = [[Decimal(a) for a in row.tolist()] for row in (p[0], q[0])]
+        true = 2 * math.asinh(math.sqrt(on.exact_rank(*stored)))
+    found = float(on.dist(xp.asarray(p), xp.asarray(q))[0])
+    assert found == pytest.approx(true, rel=1e-13)
+    assert found == pytest.approx(apart, abs=grain)
+
+
+def test_lorentz_in_float32() -> None:
+    on = gd.Lorentz(4)
+    p = on.from_polar(np.eye(3)[:1], np.array([5.0]))
+    q = on.exp(p, on.from_frame(p, np.array([[0, 1e-3, 0]])))
+    near = on.dist(p.astype("f4"), q.astype("f4"))
+    assert near == pytest.approx(1e-3, rel=0.02)
+    far = on.from_polar(np.eye(3), np.full(3, 10.0)).astype("f4")
+    assert not on.dist(far, far).any()
+
+
+def test_polar_distances_do_not_end() -> None:
+    on = gd.HyperbolicPolar(4)
+    n = np.random.default_rng(0).standard_normal((40, 2, 3))
+    n /= np.linalg.norm(n, axis=2, keepdims=True)
+    r = np.random.default_rng(1).uniform(0, 300, (40, 2))
+    found = on.dist(on.from_polar(n[:, 0], r[:, 0]), on.from_polar(n[:, 1], r[:, 1]))
+    with mp.workdps(400):
+        for i in range(40):
+            u, v = (mp.matrix(row.tolist()) for row in n[i])
+            u, v = u / mp.norm(u), v / mp.norm(v)
+            a, b = map(mpf, r[i].tolist())
+            cosh = mp.cosh(a) * mp.cosh(b) - mp.sinh(a) * mp.sinh(b) * (u.T * v)[0]
+            assert abs(mp.acosh(cosh) - mpf(float(found[i]))) < 1e-15 * found[i]
+
+
+# --- input --------------------------------------------------------------------------------------
+
+BAD: list[tuple[type, list[float], str]] = [
+    (gd.Lorentz, [1.1, 0.0, 0.0], "not on the hyperboloid"),
+    (gd.Lorentz, [-1.0, 0.0, 0.0], "not on the hyperboloid"),
+    (gd.Lorentz, [1e16, 1e16, 0.0], "farther out than its dtype"),
+    (gd.Lorentz, [np.inf, 0.0, 0.0], "NaN or infinity"),
+    (gd.HalfSpace, [0.0, 0.0], "height, its last coordinate, that is not positive"),
+    (gd.HalfSpace, [1.0, -2.0], "height, its last coordinate, that is not positive"),
+    (gd.HalfSpace, [1e10, 1e-10], "farther out than its dtype"),
+    (gd.HalfSpace, [0.0, 1e300], "farther out than its dtype"),
+    (gd.HalfSpace, [np.nan, 1.0], "NaN or infinity"),
+    (gd.HyperbolicPolar, [1.0, 0.1, 2.0], "not of unit length"),
+    (gd.HyperbolicPolar, [0.0, 0.0, 2.0], "zero vector"),
+    (gd.HyperbolicPolar, [1.0, 0.0, -1.0], "negative or above 300"),
+    (gd.HyperbolicPolar, [1.0, 0.0, 301.0], "negative or above 300"),
+    (gd.HyperbolicPolar, [1.0, np.nan, 1.0], "NaN or infinity"),
+]
+
+
+@pytest.mark.parametrize(("model", "row", "words"), BAD)
+@pytest.mark.parametrize("xp", [np, torch])
+def test_rows_that_are_no_points_are_refused(
+    model: type, row: list[float], words: str, xp: Any
+) -> None:
+    on = space(model, 2)
+    x = on.random(9, seed=0)
+    x[4] = row
+    text = on.check(xp.asarray(x))
+    assert text is not None
+    assert "1 of 9 rows" in text
+    assert f"row 4 {on.complaint_texts[1][:0]}" in text
+    assert words in text
+    with pytest.raises(gd.NotOnManifoldError, match="row 4"):
+        gd.points(x, on)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@each_model
+def test_rows_up_to_the_stated_distance_are_points(model: type, dtype: str) -> None:
+    reach = {"float16": 7, "float32": 16, "float64": 36}[dtype]
+    on = space(model, 3)
+    n = np.random.default_rng(0).standard_normal((50, 3))
+    n /= np.linalg.norm(n, axis=1, keepdims=True)
+    near = on.project(on.from_polar(n, np.full(50, reach)).astype(dtype))
+    assert on.check(near) is None
+    if model is not gd.HyperbolicPolar:
+        far = on.from_polar(n, np.full(50, reach + 3.0))
+        with np.errstate(over="ignore"):
+            assert on.check(far.astype(dtype)) is not None
+
+
+def test_a_row_off_the_hyperboloid_is_mended_by_project() -> None:
+    x = gd.Lorentz(4).random(20, seed=0)
+    x[3, 0] *= 1.5
+    with pytest.raises(gd.NotOnManifoldError, match="project=True"):
+        gd.points(x, gd.Lorentz(4))
+    mended = gd.points(x, gd.Lorentz(4), project=True)
+    assert (mended.read(0, 20)[:, 1:] == x[:, 1:]).all()
+
+
+# --- neighbours ---------------------------------------------------------------------------------
+
+
+def exact(on: Hyperbolic, x: np.ndarray, i: int) -> list[tuple[Decimal, int]]:
+    """(rank, row number) of all other rows, in order."""
+    stored = [[Decimal(float(a)) for a in row] for row in x]
+    ranks = [on.exact_rank(stored[i], row) for row in stored]
+    return sorted((rank, j) for j, rank in enumerate(ranks) if j != i)
+
+
+@each_other
+@pytest.mark.parametrize("dim", [1, 2, 10, 64, 256])
+@pytest.mark.parametrize(
+    ("dtype", "radius"), [("float32", 4), ("float32", 14), ("float64", 8), ("float64", 30)]
+)
+def test_no_row_is_wrong(model: type, dtype: str, radius: float, dim: int) -> None:
+    on, x = space(model, dim), rows(model, radius, dim, dtype, seed=dim)
+    if model is gd.HyperbolicPolar and dtype == "float64":
+        x[:, -1] *= 9
+    check_neighbours(on, x, range(0, len(x), 37))
+
+
+def check_neighbours(on: Hyperbolic, x: np.ndarray, asked: range) -> None:
+    result = gd.knn(gd.points(x, on), k=7).compute()
+    assert result.certified.all()
+    with localcontext() as context:
+        context.prec = 300
+        for i in asked:
+            order = exact(on, x, i)
+            ranks = {j: rank for rank, j in order}
+            for j, found, (rank, _) in zip(
+                result.indices[i], result.distances[i], order, strict=False
+            ):
+                within = Decimal(float(on.rank_error(np.float64(rank))))
+                assert abs(ranks[int(j)] - rank) <= 2 * within
+                true = 2 * math.asinh(math.sqrt(rank)) if rank < 1e300 else 0
+                assert found == pytest.approx(true, rel=1e-13)
+
+
+@each_other
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_every_kernel_gives_the_same_bytes(model: type, kernel: Kernel, dtype: str) -> None:
+    x = rows(model, {"float16": 5, "float32": 13, "float64": 25}[dtype], 6, "float64")
+    on = space(model, 6)
+    x = on.project(x.astype(dtype))
+    x = np.concatenate([x, x[:40]])
+    p = on.canonical(x)
+    ranks = on.rank(p[:, None], p[None])
+    np.fill_diagonal(ranks, np.inf)
+    order = np.lexsort((np.broadcast_to(np.arange(len(x)), ranks.shape), ranks), axis=1)[:, :9]
+    kind, place, precision = kernel
+    running = kind(on, x, 9, place, precision, 0)
+    for start, stop in cut(len(x), 97):
+        running.fold(x[start:stop], start)
+    indices, found, certified = running.result()
+    assert (indices == order).all()
+    assert found.tobytes() == np.take_along_axis(ranks, order, axis=1).tobytes()
+    assert certified.all()
+
+
+def folded(on: Hyperbolic, x: np.ndarray, k: int = 5) -> np.ndarray:
+    running = HostNearest(on, x, k, NUMPY, "auto", 0)
+    running.fold(x, 0)
+    return running.result()[0]
+
+
+def test_lorentz_needs_what_the_ball_rounds_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Rows on one ray, closer to each other than floats of the ball can tell.
+    on = gd.Lorentz(3)
+    r = 20 + 1e-9 * np.arange(400)
+    x = on.from_polar(
+        np.broadcast_to([0.6, 0.8], (400, 2)), r[np.random.default_rng(0).permutation(400)]
+    )
+    right = folded(on, x)
+    p = on.canonical(x)
+    ranks = on.rank(p[:, None], p[None])
+    np.fill_diagonal(ranks, np.inf)
+    assert (right == np.argsort(ranks, axis=1, kind="stable")[:, :5]).all()
+    queries = gd.Lorentz.queries
+    tight = {"share": 2.0**-20}
+    monkeypatch.setattr(gd.Lorentz, "queries", lambda on, *a: queries(on, *a)._replace(**tight))
+    monkeypatch.setattr(gd.Lorentz, "chart_error", 0.0)
+    assert (folded(on, x) != right).any()
+
+
+def test_half_space_scores_fit_in_float32() -> None:
+    # The highest rows and the lowest: their weighted differences would overflow.
+    on, rng = gd.HalfSpace(3), np.random.default_rng(0)
+    x = (
+        np.concatenate([[[0, 0, 1]] * 200, [[0, 0, 1]] * 200])
+        * np.exp(np.repeat([35.0, -35.0], 200) + rng.uniform(-1, 1, 400))[:, None]
+    )
+    check_neighbours(on, x, range(0, 400, 50))
+    check_neighbours(on, np.concatenate([x[:3], x[200:]]), range(0, 200, 50))
+
+
+def test_equal_directions_of_other_lengths_are_one_ray() -> None:
+    on = gd.HyperbolicPolar(5)
+    x = np.full((3, 5), 0.5)
+    x[:, 4] = [290, 290.25, 290.5]
+    x[1, :4] *= 1 + 2.0**-52
+    x[2, 0] *= 1 + 2.0**-52
+    assert on.dist(x[:1], x[1:2])[0] == pytest.approx(0.25, rel=1e-14)
+    assert on.dist(x[:1], x[2:])[0] > 500
+
+
+@each_model
+def test_the_audit_knows_the_model(model: type) -> None:
+    on = space(model, 5, -0.5)
+    x = gd.PoincareBall(5, curvature=-0.5).convert(families(13, 5, "float64"), on)
+    audit = gd.knn(gd.points(x, on), k=5).compute().audit(rows=60)
+    assert (audit.rows, audit.wrong) == (60, 0)
+    assert audit.distance_error < 1e-12
