@@ -59,6 +59,13 @@ class Differences(PairScores):
         return xp.astype(-(total * targets[:, n][None, :]), xp.float32)
 
 
+def weighted_squares(x: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """``w |x - y|^2`` for all pairs of rows x and columns (y, -w), in float64: (rows, columns)."""
+    tile = np.empty((len(x), columns.shape[1]), np.float64)
+    _differences(x.astype(np.float64), columns, np.empty(RUN, np.float64), tile)
+    return tile
+
+
 @bounding
 def _differences(queries, columns, sums, tile):
     n = queries.shape[1]
@@ -74,4 +81,4 @@ def _differences(queries, columns, sums, tile):
                     sums[j] += step * step
             weights, out = columns[n, start:stop], tile[i, start:stop]
             for j in range(width):
-                out[j] = np.float32(-(sums[j] * weights[j]))
+                out[j] = -(sums[j] * weights[j])

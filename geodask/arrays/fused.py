@@ -8,6 +8,8 @@ threads, position or batch.
 import numba
 import numpy as np
 
+from .doubled import SPLITTER
+
 compiled = numba.njit(nogil=True, cache=True)
 
 
@@ -86,6 +88,84 @@ def pair_squares(x, rows, y, others):
             lane[w] += step * step
         out[c] = _fold_lanes(lane)
     return out
+
+
+GROUP = 32
+"""Rows whose sums run side by side, so that one need not wait for the last."""
+
+
+@compiled
+def one_minus_squares(x):
+    """`doubled.one_minus_square` of rows of float32 or float64: (rows, n) -> (rows,)."""
+    n = x.shape[1]
+    out = np.empty(len(x), np.float64)
+    columns = np.empty((n, GROUP), np.float64)
+    high, low = np.empty(GROUP, np.float64), np.empty(GROUP, np.float64)
+    for first in range(0, len(x), GROUP):
+        width = min(GROUP, len(x) - first)
+        for j in range(width):
+            for i in range(n):
+                columns[i, j] = x[first + j, i]
+        high[:] = 1.0
+        low[:] = 0.0
+        for i in range(n):
+            column = columns[i]
+            for j in range(GROUP):
+                value = column[j]
+                square = value * value
+                spread = SPLITTER * value
+                upper = spread - (spread - value)
+                lower = value - upper
+                rest = ((upper * upper - square) + upper * lower) + lower * upper
+                rest = rest + lower * lower
+                total = high[j] - square
+                part = total - high[j]
+                lost = (high[j] - (total - part)) + (-square - part)
+                low[j] = low[j] + (lost - rest)
+                high[j] = total
+        for j in range(width):
+            out[first + j] = high[j] + low[j]
+    return out
+
+
+# The sums below feed upper bounds, or results of which float32 keeps less than their rounding, so
+# their order is free.
+_free = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+
+UNIT = 2.0**62
+"""The unit of sums of squares below 1 in integers, whose order does not matter at all."""
+
+
+@_free
+def _square_step(a, b):
+    total = 0.0
+    for i in range(len(a)):
+        step = np.float64(a[i]) - np.float64(b[i])
+        total += step * step
+    return total
+
+
+@_free
+def _to_rim(a):
+    """1 - |a|^2 times UNIT; NaN outside the ball, and of NaN."""
+    total, size = np.int64(0), 0.0
+    for i in range(len(a)):
+        square = np.float64(a[i]) * np.float64(a[i])
+        size += square
+        total += np.int64(min(square, 1.0) * UNIT)
+    left = np.int64(UNIT) - total
+    return np.float64(left) if size < 1.5 and left > 0 else np.nan
+
+
+@_free
+def ball_ranks(x, y, out):
+    """|x - y|^2 / ((1 - |x|^2) (1 - |y|^2)) of float32 rows of the unit ball, float64.
+
+    Squares of float32 are exact in float64; summed up as integers they are right to n 2^-62.
+    """
+    for r in range(len(x)):
+        inside = _to_rim(x[r]) * _to_rim(y[r]) / (UNIT * UNIT)
+        out[r] = _square_step(x[r], y[r]) / inside
 
 
 # The two sums below feed an upper bound, not a result, so their order is free.

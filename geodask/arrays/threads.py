@@ -8,10 +8,11 @@ caches.
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from threading import Lock
+from threading import Lock, current_thread, main_thread
 
 from threadpoolctl import threadpool_limits
 
@@ -46,6 +47,24 @@ def one_thread_each() -> Iterator[None]:
                 _inside -= 1
                 if _inside == 0:
                     torch.set_num_threads(_before)
+
+
+SHARE = 1 << 20
+"""Coordinates that are worth a thread of their own."""
+
+
+def over_rows(function: Callable[[int, int], None], rows: int, size: int) -> None:
+    """Calls ``function(start, stop)`` for slices of rows of ``size`` coordinates, on all cores.
+
+    Only from the main thread: a caller that is one of several has its share of the cores already.
+    """
+    count = min(os.cpu_count() or 1, rows, max(1, rows * size // SHARE))
+    if count <= 1 or _inside or current_thread() is not main_thread():
+        function(0, rows)
+        return
+    step = -(-rows // count)
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(lambda low: function(low, min(low + step, rows)), range(0, rows, step)))
 
 
 def keep_to_one_thread() -> None:

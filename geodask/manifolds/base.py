@@ -189,6 +189,10 @@ class Manifold(ABC):
         """Geodesic distance, row by row: (*batch,), in the unit of the metric."""
         return self.norm(p, self.log(p, q))
 
+    def pairwise(self, p: Any, q: Any) -> Any:
+        """All distances of two blocks of points: (rows, others)."""
+        return self.dist(p[:, None, ...], q[None, ...])
+
     def geodesic(self, p: Any, q: Any, t: Any) -> Any:
         """The point at time t on the shortest geodesic from p (t = 0) to q (t = 1)."""
         xp = namespace(p)

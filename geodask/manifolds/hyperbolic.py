@@ -16,13 +16,17 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..arrays.difference import Differences
+from ..arrays.difference import Differences, weighted_squares
 from ..arrays.namespace import dot, is_host, lane_sum, namespace, norm, root, sqrt, where, widen
 from ..arrays.product import FLUSHED
 from ..arrays.series import asinh, sinhc
+from ..arrays.threads import over_rows
 from ..errors import SpecError
 from .base import Manifold, Queries, Rows, Targets
 from .radial import reflect, unit_or_zero
+
+STRIP = 32
+"""Rows whose distances to all others are computed at once."""
 
 LEEWAY = 2.0**-12
 """What differences of rounded coordinates may be off by, as a share, so that beyond it the loss is
@@ -282,6 +286,22 @@ class Conformal(WeightedDifference):
 
     def dist(self, p: Any, q: Any) -> Any:
         return like(p, 2 * self.radius * namespace(p, q).asinh(self._half_sinh(p, q)))
+
+    def pairwise(self, p: Any, q: Any) -> Any:
+        if not (is_host(p) and is_host(q)):
+            return super().pairwise(p, q)
+        out = np.empty((len(p), len(q)), np.result_type(p, q))
+        left = self.weight(p)
+        columns = np.concatenate([q.T, -self.weight(q)[None, :]])
+
+        def fill(start: int, stop: int) -> None:
+            for low in range(start, stop, STRIP):
+                rows = slice(low, min(low + STRIP, stop))
+                ranks = weighted_squares(p[rows], columns) * left[rows, None]
+                out[rows] = 2 * self.radius * np.arcsinh(np.sqrt(ranks))
+
+        over_rows(fill, len(p), len(q) * self.n)
+        return out
 
     def log(self, p: Any, q: Any) -> Any:
         length = namespace(p, q).asinh(self._half_sinh(p, q)) / self.weight(p)

@@ -5,11 +5,17 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar, final
 
+import numpy as np
+
 from ..arrays.doubled import one_minus_square
-from ..arrays.namespace import dot, eps, namespace, norm, where
+from ..arrays.namespace import dot, eps, is_host, namespace, norm, where, widen
 from ..arrays.series import sinhc
+from ..arrays.threads import over_rows
 from .hyperbolic import Conformal, Hyperbolic, like
 from .radial import first_axis, split
+
+STRIP = 4096
+"""Rows whose distances are computed at once."""
 
 
 @final
@@ -60,7 +66,12 @@ class PoincareBall(Conformal):
     # --- geometry -------------------------------------------------------------------------------
 
     def weight(self, p: Any) -> Any:
-        inside = one_minus_square(p)
+        if is_host(p) and p.ndim == 2:
+            from ..arrays.fused import one_minus_squares
+
+            inside = one_minus_squares(widen(p))
+        else:
+            inside = one_minus_square(p)
         return 1 / where(inside > 0, inside, math.nan)
 
     @property
@@ -70,6 +81,23 @@ class PoincareBall(Conformal):
 
     def bend(self, p: Any) -> Any:
         return p
+
+    def dist(self, p: Any, q: Any) -> Any:
+        if not (is_host(p) and p.shape == q.shape and p.ndim == 2 and p.dtype == q.dtype == "f4"):
+            return super().dist(p, q)
+        from ..arrays.fused import ball_ranks
+
+        out = np.empty(len(p), np.float32)
+
+        def fill(start: int, stop: int) -> None:
+            for low in range(start, stop, STRIP):
+                rows = slice(low, min(low + STRIP, stop))
+                ranks = np.empty(rows.stop - low)
+                ball_ranks(p[rows], q[rows], ranks)
+                out[rows] = 2 * self.radius * np.arcsinh(np.sqrt(ranks))
+
+        over_rows(fill, len(p), 2 * self.n)
+        return out
 
     def exp(self, p: Any, u: Any) -> Any:
         # p + y with y = tanh(t) u / |u|, t half the length; 1 - |y|^2 = 1 / cosh^2 t.

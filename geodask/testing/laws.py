@@ -200,6 +200,9 @@ def closed_forms_equal_the_reference(on: Manifold, s: Sample) -> None:
     """Where a subclass has a body of its own, it agrees with the one in `Manifold`."""
     close(on.norm(s.p, s.u), Manifold.norm(on, s.p, s.u), grain(on, s))
     close(on.dist(s.p, s.q), Manifold.dist(on, s.p, s.q), grain(on, s))
+    both = grain(on, s)
+    both = both[:, None] + both[None, :]
+    close(on.pairwise(s.p, s.q), Manifold.pairwise(on, s.p, s.q), both)
     same_rows(s, on.geodesic(s.p, s.q, 0.25), Manifold.geodesic(on, s.p, s.q, 0.25))
     same_rows(s, on.midpoint(s.p, s.q), Manifold.midpoint(on, s.p, s.q))
 
