@@ -15,6 +15,7 @@ from geodask.arrays.device import to_host
 from geodask.arrays.doubled import one_minus_square
 from geodask.arrays.series import asinh
 from geodask.kernels.nearest import HostNearest
+from geodask.manifolds.difference import FEW
 from neighbours import KERNELS, RUNNABLE, TORCH, Kernel, cut
 from rim import at_radius, exact_ranks, families
 
@@ -182,11 +183,12 @@ def test_no_row_is_wrong_out_to_the_rim(dtype: str, radius: float, n: int) -> No
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("n", [10, FEW + 1])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_every_kernel_gives_the_same_bytes(kernel: Kernel, dtype: str) -> None:
-    x = families(5 if dtype == "float16" else 13, 10, "float64").astype(dtype)
+def test_every_kernel_gives_the_same_bytes(kernel: Kernel, dtype: str, n: int) -> None:
+    x = families(5 if dtype == "float16" else 13, n, "float64").astype(dtype)
     x = np.concatenate([x, x[:40], 0 * x[:3]])
-    on = gd.PoincareBall(10)
+    on = gd.PoincareBall(n)
     p = on.canonical(x)
     ranks = on.rank(p[:, None], p[None])
     np.fill_diagonal(ranks, np.inf)
@@ -204,29 +206,42 @@ def test_equal_rows_give_the_lowest_numbers() -> None:
     assert not result.distances.any()
 
 
-@pytest.mark.parametrize("kernel", RUNNABLE, ids=str)
-def test_without_the_share_rows_are_wrong(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Almost equal distances, told apart by less than a rounding of float32.
-    on, rng = gd.PoincareBall(40), np.random.default_rng(0)
-    v = rng.standard_normal((4000, 40))
+def almost_equal(kernel: Kernel, n: int) -> int:
+    """Wrong neighbours of the origin, where ranks differ by less than a rounding of float32."""
+    on, rng = gd.PoincareBall(n), np.random.default_rng(0)
+    v = rng.standard_normal((4000, n))
     x = (0.5 * v / np.linalg.norm(v, axis=1, keepdims=True)).astype(np.float32)
     x[0] = 0
+    x[1:64, 0] = abs(x[1:64, 0])  # so that products do not start from the origin
+    running = kernel[0](on, x[:64], 10, *kernel[1:], 0)
+    running.fold(x, 0)
+    ranks = on.rank(np.zeros((1, n)), on.canonical(x))
+    ranks[0] = np.inf
+    return int((running.result()[0][0] != np.argsort(ranks, kind="stable")[:10]).sum())
 
-    def wrong() -> int:
-        running = kernel[0](on, x[:1], 10, *kernel[1:], 0)
-        running.fold(x, 0)
-        found = running.result()[0]
-        ranks = on.rank(np.zeros((1, 40)), on.canonical(x))
-        ranks[0] = np.inf
-        return int((found != np.argsort(ranks, kind="stable")[:10]).sum())
 
-    assert wrong() == 0
+@pytest.mark.parametrize("kernel", RUNNABLE, ids=str)
+def test_without_the_share_rows_are_wrong(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert almost_equal(kernel, FEW) == 0
     queries = gd.PoincareBall.queries
     share = {"share": 2.0**-60}
     monkeypatch.setattr(
         gd.PoincareBall, "queries", lambda on, *rest: queries(on, *rest)._replace(**share)
     )
-    assert wrong() > 0
+    assert almost_equal(kernel, FEW) > 0
+
+
+@pytest.mark.parametrize("kernel", RUNNABLE, ids=str)
+def test_without_the_spread_rows_are_wrong(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert almost_equal(kernel, FEW + 1) == 0
+    targets = gd.PoincareBall.targets
+
+    def proven_too_much(*arguments: Any) -> Any:
+        found = targets(*arguments)
+        return found._replace(above=0 * found.above)
+
+    monkeypatch.setattr(gd.PoincareBall, "targets", proven_too_much)
+    assert almost_equal(kernel, FEW + 1) > 0
 
 
 def test_few_pairs_are_measured() -> None:

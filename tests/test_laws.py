@@ -20,6 +20,7 @@ MANIFOLDS = [
     *(gd.Euclidean(n) for n in (1, 3, 17)),
     *(gd.PoincareBall(n, curvature=K) for n in (1, 2, 17) for K in (-1.0, -0.25)),
     *(space(n, curvature=K) for space in MODELS for n, K in ((2, -1.0), (9, -0.25))),
+    *(space(40) for space in (gd.PoincareBall, gd.Lorentz, gd.HalfSpace)),
 ]
 KINDS = [
     *((xp, dtype) for xp in (np, torch) for dtype in ("float64", "float32")),

@@ -14,6 +14,7 @@ from geodask.arrays.device import to_host
 from geodask.arrays.doubled import Doubled, plus, quotient, root, square_sum
 from geodask.arrays.series import sinh
 from geodask.kernels.nearest import HostNearest
+from geodask.manifolds.difference import FEW
 from geodask.manifolds.hyperbolic import Hyperbolic
 from neighbours import KERNELS, NUMPY, Kernel, cut
 from rim import families
@@ -355,10 +356,13 @@ def check_neighbours(on: Hyperbolic, x: np.ndarray, asked: range) -> None:
 
 @each_other
 @pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("dim", [6, FEW + 1])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_every_kernel_gives_the_same_bytes(model: type, kernel: Kernel, dtype: str) -> None:
-    x = rows(model, {"float16": 5, "float32": 13, "float64": 25}[dtype], 6, "float64")
-    on = space(model, 6)
+def test_every_kernel_gives_the_same_bytes(
+    model: type, kernel: Kernel, dtype: str, dim: int
+) -> None:
+    x = rows(model, {"float16": 5, "float32": 13, "float64": 25}[dtype], dim, "float64")
+    on = space(model, dim)
     x = on.project(x.astype(dtype))
     x = np.concatenate([x, x[:40]])
     p = on.canonical(x)

@@ -194,6 +194,8 @@ class Execution:
         stats = Stats()
         for extra in group.extras:
             stats.add(Stats(**extra.get("stats", {})))
+        manifold = self.inputs[0].manifold
+        surrogates = {manifold.precision(asked) for _, asked in self._places}
         facts = {
             "operation": self.operation.name,
             "key": self.key,
@@ -201,7 +203,7 @@ class Execution:
             "cache_hit": False,
             "seconds": time.perf_counter() - begin,
             "device": " and ".join(sorted({device for device, _ in self._places})),
-            "surrogate": " and ".join(sorted({surrogate for _, surrogate in self._places})),
+            "surrogate": " and ".join(sorted(surrogates)),
             "blocks_computed": run.stats.tasks,
             "blocks_stored": len(everything) - len(todo),
             "certified": self._certified(group),

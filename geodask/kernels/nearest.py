@@ -65,7 +65,7 @@ class Nearest(ABC):
     certified: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.precision = precision_for(self.place, self.precision)
+        self.precision = self.manifold.precision(precision_for(self.place, self.precision))
         self.certified = np.ones(len(self.x), bool)
 
     @abstractmethod

@@ -243,6 +243,10 @@ class Manifold(ABC):
         p = self.canonical(xp.take(x.points, rows, axis=0))
         return self.rank(p, self.canonical(xp.take(y.points, others, axis=0)))
 
+    def precision(self, asked: str) -> str:
+        """The precision of the surrogate's operands where this one is asked for."""
+        return asked
+
     @abstractmethod
     def queries(self, x: "Rows", precision: str) -> Queries:
         """The asking side of the surrogate, operands in "float32" or "bfloat16"."""

@@ -6,7 +6,9 @@ from decimal import Decimal
 from typing import Any, ClassVar, final
 
 from ..arrays.namespace import dot, eps, namespace, norm, where
-from .hyperbolic import Conformal, Hyperbolic, like
+from .conformal import Conformal
+from .difference import Chart
+from .hyperbolic import Hyperbolic, like
 from .radial import first_axis, reflect, unit_or_zero
 
 
@@ -81,6 +83,15 @@ class HalfSpace(Conformal):
         return 2.0**-53
 
     scale: ClassVar[float] = 2.0**-40
+
+    def in_ball(self, chart: Chart) -> Chart:
+        xp = namespace(chart.weights)
+        p = xp.astype(chart.points, xp.float64)
+        level, height = p[..., :-1], p[..., -1:]
+        square = dot(level, level)[..., None]
+        over = square + (height + 1) ** 2
+        points = xp.concat([2 * level, square + (height - 1) * (height + 1)], axis=-1) / over
+        return Chart((over / (4 * height))[..., 0], points, None)
 
     def bend(self, p: Any) -> Any:
         return -_origin(p)

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, final
 from ..arrays.doubled import Doubled, plus, quotient, root, square_sum
 from ..arrays.namespace import dot, eps, namespace, norm
 from . import radial
-from .hyperbolic import Chart, Hyperbolic, WeightedDifference, like
+from .difference import Chart, WeightedDifference
+from .hyperbolic import Hyperbolic, like
 
 
 @final

@@ -11,7 +11,8 @@ from ..arrays.doubled import one_minus_square
 from ..arrays.namespace import dot, eps, is_host, namespace, norm, where, widen
 from ..arrays.series import sinhc
 from ..arrays.threads import over_rows
-from .hyperbolic import Conformal, Hyperbolic, like
+from .conformal import Conformal
+from .hyperbolic import Hyperbolic, like
 from .radial import first_axis, split
 
 STRIP = 4096

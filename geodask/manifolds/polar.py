@@ -143,6 +143,9 @@ class HyperbolicPolar(Hyperbolic):
         apart = _sinh((p[-1] - q[-1]) / 2)
         return apart * apart + _sinh(p[-1]) * _sinh(q[-1]) * square / 4
 
+    def precision(self, asked: str) -> str:
+        return "float64"
+
     def queries(self, x: Rows, precision: str) -> Queries:
         # Minus the eighth root of the rank. A rank is right to 2^-40 of itself in the scores too;
         # float32 rounds it once, and the kernel the bounds by two units.

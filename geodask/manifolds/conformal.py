@@ -1,0 +1,86 @@
+"""Models of hyperbolic space inside flat space whose angles are the flat ones."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays.difference import weighted_squares
+from ..arrays.namespace import dot, is_host, namespace, norm, root, widen
+from ..arrays.threads import over_rows
+from .difference import Chart, WeightedDifference
+from .hyperbolic import like
+from .radial import reflect, unit_or_zero
+
+STRIP = 32
+"""Rows whose distances to all others are computed at once."""
+
+
+@dataclass(frozen=True)
+class Conformal(WeightedDifference):
+    """A part of flat space whose metric is the flat one times (2 w)^2, for a weight w."""
+
+    @abstractmethod
+    def weight(self, p: Any) -> Any:
+        """w(p), half the factor by which the flat length grows: float64."""
+
+    @abstractmethod
+    def bend(self, p: Any) -> Any:
+        """Minus half the gradient of 1 / w: geodesics bend away from it."""
+
+    def chart(self, x: Any) -> Chart:
+        return Chart(self.weight(self.canonical(x)), widen(x), None)
+
+    def canonical(self, x: Any) -> Any:
+        xp = namespace(x)
+        return xp.astype(x, xp.float64)
+
+    def to_tangent(self, p: Any, v: Any) -> Any:
+        return v
+
+    def inner(self, p: Any, u: Any, v: Any) -> Any:
+        return like(p, dot(u, v) * (2 * self.radius * self.weight(p)) ** 2)
+
+    def norm(self, p: Any, u: Any) -> Any:
+        return like(p, norm(u) * (2 * self.radius * self.weight(p)))
+
+    def dist(self, p: Any, q: Any) -> Any:
+        return like(p, 2 * self.radius * namespace(p, q).asinh(self._half_sinh(p, q)))
+
+    def pairwise(self, p: Any, q: Any) -> Any:
+        if not (is_host(p) and is_host(q)):
+            return super().pairwise(p, q)
+        out = np.empty((len(p), len(q)), np.result_type(p, q))
+        left = self.weight(p)
+        columns = np.concatenate([q.T, -self.weight(q)[None, :]])
+
+        def fill(start: int, stop: int) -> None:
+            for low in range(start, stop, STRIP):
+                rows = slice(low, min(low + STRIP, stop))
+                ranks = weighted_squares(p[rows], columns) * left[rows, None]
+                out[rows] = 2 * self.radius * np.arcsinh(np.sqrt(ranks))
+
+        over_rows(fill, len(p), len(q) * self.n)
+        return out
+
+    def log(self, p: Any, q: Any) -> Any:
+        length = namespace(p, q).asinh(self._half_sinh(p, q)) / self.weight(p)
+        return like(p, self._direction(p, q) * length[..., None])
+
+    def transport(self, p: Any, q: Any, u: Any) -> Any:
+        # The translation along the geodesic is two reflections: in the hyperplane across it at p,
+        # and in the one half-way, an inversion that takes p to q along the line through both. As
+        # reflections they keep lengths however the points are rounded.
+        u = reflect(reflect(u, self._direction(p, q)), unit_or_zero(q - p))
+        return like(p, u * (self.weight(p) / self.weight(q))[..., None])
+
+    def _half_sinh(self, p: Any, q: Any) -> Any:
+        """sinh(dist / 2) in curvature -1."""
+        return norm(q - p) * root(self.weight(p) * self.weight(q))
+
+    def _direction(self, p: Any, q: Any) -> Any:
+        """The unit vector, of flat length, from p towards q; zero where they are equal."""
+        step = q - p
+        bent = step / self.weight(p)[..., None] - dot(step, step)[..., None] * self.bend(p)
+        return unit_or_zero(bent)
