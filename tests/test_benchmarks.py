@@ -5,11 +5,13 @@ import json
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from mpmath import mp, mpf
 
 import geodask as gd
 
@@ -87,6 +89,64 @@ def test_a_missing_peer_is_left_out_and_named(tmp_path: Path) -> None:
     assert not any("times_faiss" in row for row in found["rows"])
 
 
+HYPERBOLIC = {
+    "FAISS IndexFlatIP": "faiss",
+    "FAISS HNSW": "faiss",
+    "torch lift + topk": "torch",
+    "torch difference + topk": "torch",
+    "geoopt": "geoopt",
+    "geomstats": "geomstats",
+}
+
+
+@pytest.mark.slow
+def test_nearest_neighbours_in_the_ball(tmp_path: Path) -> None:
+    size = ("--rows", "600", "--repeats", "2", "--queries", "60", "--k", "5")
+    data = ("--dimensions", "3", "6", "--steps", "0.6", "1.9", "--join-dimension", "6")
+    picture = tmp_path / "pictures" / "recall.png"
+    printed, found = run(tmp_path, script("knn_hyperbolic"), *size, *data, "--plot", str(picture))
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    cases = {(case["n"], case["step"]): case["radius"] for case in found["cases"]}
+    assert list(cases) == [(3, 0.6), (3, 1.9), (6, 0.6), (6, 1.9)]
+    assert cases[6, 0.6] < 5 < 12 < cases[6, 1.9]
+    there = {n for n, module in HYPERBOLIC.items() if importlib.util.find_spec(module)}
+    for rows, count in ((found["rows"], 4), (found["self_join"], 1)):
+        assert sorted(row["name"] for row in rows) == sorted(["geodask", *there] * count)
+        for row in rows:
+            pairs = row["queries"] * 599
+            assert row["pairs_per_second"] == pytest.approx(
+                np.median([pairs / seconds for seconds in row["seconds"]])
+            )
+            assert row["name"] in printed
+            assert 0 < row["checked"] <= row["queries"]
+            assert ("times_faiss" in row) == ("FAISS IndexFlatIP" in there)
+            if row["name"] == "geodask":
+                assert row["sound"]
+                assert row["wrong"] == 0
+                assert row["recall"] == row["certified"] == 1
+                assert row["error"] < 1e-14
+            elif row["name"].startswith("torch difference"):
+                assert row["recall"] == 1
+                assert row["error"] < 1e-6
+    far = [r["recall"] for r in found["rows"] if r["name"] == "torch lift + topk" and r["n"] == 3]
+    assert far[0] == 1 > far[1]
+    assert {row["queries"] for row in found["self_join"] if row["name"] == "geodask"} == {600}
+
+
+def test_missing_peers_in_the_ball_are_left_out_and_named(tmp_path: Path) -> None:
+    code = (
+        "import sys, knn_hyperbolic; knn_hyperbolic.installed = lambda module: module == 'torch'; "
+        "sys.exit(knn_hyperbolic.main(sys.argv[1:]))"
+    )
+    size = ("--rows", "200", "--repeats", "1", "--queries", "20", "--join-dimension", "3")
+    only = ("--dimensions", "3", "--steps", "1", "--only", "geo", "FAISS")
+    printed, found = run(tmp_path, "-c", code, *size, *only)
+    assert {row["name"] for row in found["rows"] + found["self_join"]} == {"geodask"}
+    for name in ("FAISS IndexFlatIP", "FAISS HNSW", "geoopt", "geomstats"):
+        assert f"{name}: left out, {HYPERBOLIC[name]} is not installed" in found["notes"]
+        assert name in printed
+
+
 @pytest.mark.slow
 def test_zarr_to_zarr_on_a_cluster(tmp_path: Path) -> None:
     printed, found = run(tmp_path, script("cluster"), "--rows", "3000", "--repeats", "1")
@@ -127,6 +187,12 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("sphere")
 
 
+@pytest.fixture
+def trees(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("trees")
+
+
 @pytest.mark.parametrize("itself", [False, True])
 def test_the_truth_is_that_of_ranking_every_pair(rows: Any, itself: bool) -> None:
     manifold = gd.Sphere(8)
@@ -141,3 +207,96 @@ def test_the_truth_is_that_of_ranking_every_pair(rows: Any, itself: bool) -> Non
     right = np.argsort(ranks, axis=1, kind="stable")[:, :10]
     pieces = [(start, points[start : start + 77]) for start in range(0, 300, 77)]
     assert (rows.truth(queries, pieces, 10, own) == right).all()
+
+
+# --- planted trees --------------------------------------------------------------------------------
+
+
+def hyperboloid(direction: np.ndarray, radius: float) -> list[mpf]:
+    """Coordinates in the Lorentz model, time first."""
+    r = mpf(float(radius))
+    v = [mpf(float(a)) for a in direction]
+    length = mp.sqrt(mp.fdot(v, v))
+    return [mp.cosh(r), *(mp.sinh(r) / length * a for a in v)]
+
+
+def lorentz(p: list[mpf], q: list[mpf]) -> mpf:
+    return mp.fdot(p[1:], q[1:]) - p[0] * q[0]
+
+
+def test_a_child_is_where_the_geodesic_from_its_parent_ends(trees: Any) -> None:
+    rng = np.random.default_rng(0)
+    parents = trees.Nodes(trees.unit(rng.standard_normal((30, 4))), rng.uniform(0, 20, 30))
+    directions, steps = trees.unit(rng.standard_normal((30, 4))), rng.uniform(0.1, 3, 30)
+    parents.radii[:3] = 0
+    children = parents.moved(directions, steps)
+    with mp.workdps(50):
+        for i in range(30):
+            p = hyperboloid(parents.directions[i], parents.radii[i])
+            w = hyperboloid(directions[i], 1e-3)
+            w = [mpf(0), *(a / mp.sinh(mpf(1e-3)) for a in w[1:])]
+            share = lorentz(p, w) / (1 + p[0])  # parallel transport from the origin (1, 0, ...)
+            v = [a + share * (b + (j == 0)) for j, (a, b) in enumerate(zip(w, p, strict=True))]
+            assert abs(lorentz(v, v) - 1) < 1e-30
+            s = mpf(float(steps[i]))
+            q = [mp.cosh(s) * a + mp.sinh(s) * b for a, b in zip(p, v, strict=True)]
+            radius = mp.acosh(q[0])
+            assert abs(radius - mpf(float(children.radii[i]))) < 1e-14 * max(radius, 1)
+            for a, b in zip(q[1:], children.directions[i], strict=True):
+                assert abs(a / mp.sinh(radius) - mpf(float(b))) < 1e-14
+
+
+def test_a_tree_has_the_nodes_that_it_says(trees: Any) -> None:
+    tree = trees.tree(5, 1.5, (0, 0))
+    assert tree.directions.shape == (21_845, 5)
+    starts = np.cumsum([0, *(4**depth for depth in range(8))])
+    children = [1, 4, 6, 21, 90, 5000, 20_000, 21_844]
+    with mp.workdps(50):
+        for child in children:
+            depth = np.searchsorted(starts, child, side="right") - 1
+            parent = starts[depth - 1] + (child - starts[depth]) // 4
+            ends = [hyperboloid(tree.directions[i], tree.radii[i]) for i in (parent, child)]
+            assert 0.6 * 1.5 <= mp.acosh(-lorentz(*ends)) <= 1.4 * 1.5
+            assert tree.radii[child] > tree.radii[parent]
+
+
+@pytest.mark.parametrize(("dtype", "step"), [("float32", 0.6), ("float32", 1.9), ("float64", 3.0)])
+def test_a_forest_is_the_same_each_time_and_keeps_off_the_rim(
+    trees: Any, dtype: str, step: float
+) -> None:
+    x = trees.forest(30_000, 5, step, dtype=dtype)  # from two trees
+    assert x.shape == (30_000, 5)
+    assert x.dtype == dtype
+    assert x.tobytes() == trees.forest(30_000, 5, step, dtype=dtype).tobytes()
+    assert x.tobytes() != trees.forest(30_000, 5, step, seed=1, dtype=dtype).tobytes()
+    assert (trees.inside(x) > trees.RIM[dtype]).all()
+    gd.points(x, gd.PoincareBall(5))  # each of them is a point
+    radii = trees.radii(x)
+    assert 6 < np.median(radii) / step < 8.5
+    for row, radius in zip(x[:10], radii, strict=False):
+        with mp.workdps(50):
+            true = 2 * mp.atanh(mp.sqrt(mp.fdot(row, row)))
+        assert abs(mpf(float(radius)) - true) < 1e-15 * max(true, 1)
+
+
+def test_a_step_that_is_too_long_is_refused(trees: Any) -> None:
+    with pytest.raises(ValueError, match="stays off the rim"):
+        trees.forest(100, 3, 29.0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_left_to_the_rim_is_rounded_once(trees: Any, dtype: str) -> None:
+    x = trees.shell(15 if dtype == "float32" else 30, 50, 7).ball(dtype)
+    for row, found in zip(x, trees.inside(x), strict=True):
+        true = 1 - sum(Fraction(float(a)) ** 2 for a in row)
+        assert abs(Fraction(float(found)) - true) <= Fraction(2) ** -52 * true
+
+
+def test_the_truth_in_the_ball_is_that_of_ranking_every_pair(trees: Any) -> None:
+    points = trees.forest(400, 6, 1.9)
+    points[100:160] = points[7]  # ties
+    own = np.arange(90, 120)
+    ranks = gd.PoincareBall(6).rank(points[own].astype(float)[:, None], points.astype(float)[None])
+    ranks[np.arange(30), own] = np.inf
+    right = np.argsort(ranks, axis=1, kind="stable")[:, :10]
+    assert (trees.truth(points[own], points, 10, own) == right).all()
