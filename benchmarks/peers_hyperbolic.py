@@ -27,9 +27,9 @@ Search = Callable[[], Answer]
 Score = Callable[[slice, slice], torch.Tensor]
 
 HNSW = {"M": 32, "efConstruction": 200, "efSearch": 512}
-LIFT_TILE = (512, 8192)
+LIFT_TILE = (128, 8192)
 DIFFERENCE_TILE = (64, 4096)
-LIBRARY_TILE = 1 << 18
+LIBRARY_TILE = 1 << 19
 """Coordinates in a tile of a library that holds all differences at once: they fit in a cache."""
 
 

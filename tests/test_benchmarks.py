@@ -148,6 +148,30 @@ def test_missing_peers_in_the_ball_are_left_out_and_named(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+def test_distances_in_the_ball(tmp_path: Path) -> None:
+    size = ("--rows", "3000", "--side", "40", "--repeats", "2")
+    printed, found = run(tmp_path, script("pairwise_hyperbolic"), *size)
+    modules = {
+        "geoopt": "geoopt",
+        "geoopt, sliced": "geoopt",
+        "geomstats, sliced": "geomstats",
+    }
+    there = {name for name, module in modules.items() if importlib.util.find_spec(module)}
+    assert sorted(row["name"] for row in found["rows"]) == sorted(["geodask", *there] * 8)
+    pairs = {("row by row", 10): 3000, ("row by row", 64): 468}
+    for row in found["rows"]:
+        assert row["pairs"] == pairs.get((row["kind"], row["n"]), 1600)
+        assert row["pairs_per_second"] == pytest.approx(row["pairs"] / row["median"])
+        assert ("times_geoopt" in row) == ("geoopt" in there)
+        if row["name"] == "geodask":
+            assert row["sound"]
+            assert row["error"] < 1e-6
+    for name in set(modules) - there:
+        assert f"{name}: left out, {modules[name]} is not installed" in printed
+    assert len(found["ratios"]) == (4 if "geoopt" in there else 0)
+
+
+@pytest.mark.slow
 def test_zarr_to_zarr_on_a_cluster(tmp_path: Path) -> None:
     printed, found = run(tmp_path, script("cluster"), "--rows", "3000", "--repeats", "1")
     persisted = [row for row in found["rows"] if row["kind"] == "persist"]
