@@ -172,6 +172,25 @@ def test_distances_in_the_ball(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_accuracy_by_verb(tmp_path: Path) -> None:
+    printed, found = run(tmp_path, script("accuracy"), "--rows", "2")
+    kinds = {(row["space"], row["verb"], row["dtype"]) for row in found["rows"]}
+    assert len(kinds) == 2 * 4 * 2
+    for row in found["rows"]:
+        assert row["sound"]
+        assert row["regime"] in printed
+        if row["space"] == "PoincareBall":
+            assert row["geodask"] <= 16 * max(row["rounded"], np.finfo(row["dtype"]).eps / 2)
+    regimes = {row["regime"] for row in found["rows"] if row["dtype"] == "float32"}
+    assert {"radius 0, step 1e-06", "radius 14, step 1", "angle pi - 1e-05"} <= regimes
+    assert not {"radius 8, step 1e-06", "radius 14, step 10", "angle 1e-08"} & regimes
+    for name in ("geoopt", "geomstats"):
+        is_here = importlib.util.find_spec(name) is not None
+        assert any(name in row for row in found["rows"]) == is_here
+        assert (f"{name}: left out, it is not installed" in found["notes"]) != is_here
+
+
+@pytest.mark.slow
 def test_zarr_to_zarr_on_a_cluster(tmp_path: Path) -> None:
     printed, found = run(tmp_path, script("cluster"), "--rows", "3000", "--repeats", "1")
     persisted = [row for row in found["rows"] if row["kind"] == "persist"]
@@ -324,3 +343,32 @@ def test_the_truth_in_the_ball_is_that_of_ranking_every_pair(trees: Any) -> None
     ranks[np.arange(30), own] = np.inf
     right = np.argsort(ranks, axis=1, kind="stable")[:, :10]
     assert (trees.truth(points[own], points, 10, own) == right).all()
+
+
+# --- the truth of accuracy ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["PoincareBall", "Sphere"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_truth_of_the_verbs_agrees_with_itself(
+    monkeypatch: pytest.MonkeyPatch, name: str, dtype: str
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    accuracy = importlib.import_module("accuracy")
+    space = accuracy.SPACES[name]
+    truth = space.truth
+    with mp.workdps(accuracy.DIGITS):
+        for inputs in space.regimes(dtype, 1):
+            p, q, u, w = (
+                [mpf(float(a)) for a in each[0]]
+                for each in (inputs.p, inputs.q, inputs.u, inputs.w)
+            )
+            log = truth.log(p, q)
+            assert abs(truth.length(p, log) - truth.dist(p, q)) < 1e-25
+            assert truth.dist(truth.exp(p, log), q) < 1e-25
+            assert truth.dist(truth.exp(p, u), p) == pytest.approx(truth.length(p, u), rel=1e-12)
+            carried = truth.transport(p, q, w)
+            assert abs(truth.length(q, carried) - truth.length(p, w)) < 1e-25
+            back, turned = truth.log(q, p), truth.transport(p, q, log)
+            gap = [a + b for a, b in zip(back, turned, strict=True)]
+            assert mp.sqrt(mp.fdot(gap, gap)) < 1e-25 * mp.sqrt(mp.fdot(back, back))
