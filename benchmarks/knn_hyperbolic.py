@@ -1,7 +1,7 @@
 """Exact nearest neighbours in the Poincaré ball, against peers: recall by radius, and time.
 
 Claims: at every radius no wrong row and every row certified, where products of float32 lose most
-neighbours far out; at least as fast as FAISS IndexFlatIP on the lift.
+neighbours far out; the self-join at least as fast as that of FAISS IndexFlatIP on the lift.
 
     python benchmarks/knn_hyperbolic.py                     # planted trees in H^5, H^10 and H^64
     python benchmarks/knn_hyperbolic.py --plot recall.png
@@ -33,7 +33,7 @@ from peers_hyperbolic import Found
 
 WARM = 512
 OURS = "geodask"
-FAISS = "FAISS IndexFlatIP"
+FAISS, HNSW = "FAISS IndexFlatIP", "FAISS HNSW"
 COLUMNS = {
     "name": ("", ""),
     "radius": ("radius", ".1f"),
@@ -66,7 +66,7 @@ class Peer:
 
 PEERS = {
     FAISS: Peer(peers.faiss_flat, "faiss"),
-    "FAISS HNSW": Peer(peers.faiss_hnsw, "faiss"),
+    HNSW: Peer(peers.faiss_hnsw, "faiss"),
     "torch lift + topk": Peer(peers.torch_lift),
     "torch difference + topk": Peer(peers.torch_difference),
     "geoopt": Peer(peers.geoopt_dist, "geoopt", 0.1),
@@ -102,7 +102,7 @@ class Case:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns 1 where geodask gave a wrong row, or left one uncertified."""
+    """Returns 1 where geodask gave a wrong row or distance, or left a row uncertified."""
     options = _options(arguments)
     names, notes = _names(options)
     settings = {"geodask.progress": "off", "geodask.device": "cpu"}
@@ -219,8 +219,8 @@ def _check(case: Case, answers: dict[str, Answer]) -> Checked:
     for name, answer in answers.items():
         found[name] = _score(case, name, answer.value)
         if name == OURS:
-            certified = bool(np.all(answer.value.certified))
-            found[name]["sound"] = certified and found[name]["wrong"] == 0
+            right = found[name]["wrong"] == 0 and found[name]["error"] < 1e-12
+            found[name]["sound"] = right and bool(np.all(answer.value.certified))
     return found
 
 
@@ -265,7 +265,9 @@ def _rows(case: Case, lanes: list[Lane], flops: float) -> list[dict[str, Any]]:
     for lane in lanes:
         rate = float(np.median(rates[lane.name]))
         row = described | lane.row() | {"queries": len(case.asked(lane.name))}
-        row |= {"pairs_per_second": rate, "of_flops": rate * 3 * case.n / flops}
+        row["pairs_per_second"] = rate
+        if lane.name != HNSW:  # it looks at few of the pairs
+            row["of_flops"] = rate * 3 * case.n / flops
         if FAISS in rates:
             row["times_faiss"] = float(np.median(rates[lane.name] / rates[FAISS]))
         rows.append(row)
@@ -291,7 +293,8 @@ def _print(
         "those of FAISS.\n% flops: 3 n operations a pair, of the rate of the fastest float32 "
         "product. wrong: rows whose ordered\nneighbours are not the true ones. error: the largest "
         "relative error of a distance that was returned.\nrechecked: pairs measured in float64. "
-        "peak: memory beyond what was there before.",
+        "peak: memory beyond what was there before. HNSW looks at few of\nthe pairs; filling its "
+        "index is not timed here.",
         *notes,
         sep="\n",
     )
@@ -300,7 +303,7 @@ def _print(
 COLOURS = {
     OURS: "#0072B2",
     FAISS: "#D55E00",
-    "FAISS HNSW": "#E69F00",
+    HNSW: "#E69F00",
     "torch lift + topk": "#CC79A7",
     "torch difference + topk": "#009E73",
     "geoopt": "#56B4E9",
@@ -364,14 +367,14 @@ def _label(panel: Any, ends: dict[str, tuple[float, float]], gap: float = 0.065)
             (x, y),
             xytext=(1.06, height),
             textcoords=panel.get_yaxis_transform(),
-            color=COLOURS[name],
+            color="#222222",  # the paler colours are hard to read
             fontsize=9,
             va="center",
             fontweight="bold" if name == OURS else "normal",
             arrowprops={
                 "arrowstyle": "-",
                 "color": COLOURS[name],
-                "linewidth": 0.6,
+                "linewidth": 1.2,
                 "relpos": (0, 0.5),
             },
             annotation_clip=False,

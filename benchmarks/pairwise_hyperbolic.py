@@ -8,9 +8,10 @@ at least 5 and 20 times; and right to a few roundings at every radius.
 Rows are float32, about 4 and about 8 from the origin; each row of y is between 0.001 and 4 from its
 row of x. In other dimensions than 10 there are as many coordinates. geodask is called once with
 numpy arrays, as in `dist(x, y)` and `dist(x[:, None], y[None])`. geoopt without gradients, in two
-ways: as one calls it, with all of torch's threads, all pairs in slabs that fit in memory; and in
-slices that fit in a cache, a thread a core, which is several times as fast. geomstats in such
-slices. Errors are those of sampled pairs, against float64 without the terms that cancel.
+ways: as one calls it, with all of torch's threads, row by row in one call and all pairs in slabs;
+and in slices that fit in a cache, a thread a core, which row by row is several times as fast.
+geomstats in such slices. Errors are those of sampled pairs, against float64 without the terms that
+cancel.
 """
 
 import argparse
@@ -35,8 +36,8 @@ NEAREST, FARTHEST = -3, 0.6
 """Powers of ten of the distances between x and y."""
 SLICE = 1 << 18
 """Coordinates in a slice, the fastest of 2^16 to 2^21."""
-SLAB = 1 << 26
-"""Coordinates of all pairs in one call to geoopt, which holds several such arrays."""
+SLAB = 1 << 20
+"""Coordinates of all pairs in one call to geoopt on all threads, the fastest of 2^18 to 2^26."""
 CHECKED = 10_000
 WITHIN = 8 * 2.0**-23
 """The relative error of a distance in float32 that counts as right."""

@@ -50,7 +50,11 @@ def faiss_flat(queries: np.ndarray, points: np.ndarray, k: int) -> Search:
 
 
 def faiss_hnsw(queries: np.ndarray, points: np.ndarray, k: int) -> Search:
-    """FAISS IndexHNSWFlat on the lift, by inner product."""
+    """FAISS IndexHNSWFlat on the lift, by inner product.
+
+    Its graph joins rows whose lifts have large products with each other. The lift makes the product
+    of a query and a row small where they are near; of two rows it says little.
+    """
     import faiss
 
     index = faiss.IndexHNSWFlat(points.shape[1] + 2, HNSW["M"], faiss.METRIC_INNER_PRODUCT)
