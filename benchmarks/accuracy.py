@@ -139,7 +139,8 @@ def _space(
         tell(f"{name}: {verb}")
         for dtype in DTYPES:
             for inputs in space.regimes(dtype, options.rows):
-                row = {"space": name, "verb": verb, "dtype": dtype, "regime": inputs.regime}
+                row: dict[str, Any] = {"space": name, "verb": verb, "dtype": dtype}
+                row["regime"] = inputs.regime
                 row |= _errors(space.truth, verb, inputs, verbs)
                 sound = math.isfinite(row[OURS]) and _times(row, OURS) <= space.claim
                 rows.append(row | {"sound": sound})
