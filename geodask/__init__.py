@@ -16,6 +16,10 @@ _HOMES = {
         "SpecError StoreError"
     ),
     "manifolds": "Euclidean HalfSpace HyperbolicPolar Lorentz Manifold PoincareBall Sphere",
+    "ops.hyperbolic": (
+        "busemann convert convert_tangent dist_to_hyperplane dist_to_origin gyration mobius_add "
+        "mobius_scale"
+    ),
     "ops.knn": "knn",
     "ops.plan": "plan",
     "ops.pointwise": "dist exp_map geodesic inner log_map midpoint norm project transport",

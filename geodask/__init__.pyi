@@ -17,6 +17,14 @@ from .manifolds import Lorentz as Lorentz
 from .manifolds import Manifold as Manifold
 from .manifolds import PoincareBall as PoincareBall
 from .manifolds import Sphere as Sphere
+from .ops.hyperbolic import busemann as busemann
+from .ops.hyperbolic import convert as convert
+from .ops.hyperbolic import convert_tangent as convert_tangent
+from .ops.hyperbolic import dist_to_hyperplane as dist_to_hyperplane
+from .ops.hyperbolic import dist_to_origin as dist_to_origin
+from .ops.hyperbolic import gyration as gyration
+from .ops.hyperbolic import mobius_add as mobius_add
+from .ops.hyperbolic import mobius_scale as mobius_scale
 from .ops.knn import knn as knn
 from .ops.plan import plan as plan
 from .ops.pointwise import dist as dist

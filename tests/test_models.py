@@ -175,8 +175,8 @@ def test_gyrovector_identities() -> None:
     np.testing.assert_allclose(
         np.linalg.norm(on.gyration(p, q, r), axis=1), np.linalg.norm(r, axis=1), rtol=1e-11
     )
-    np.testing.assert_allclose(on.mobius_scale(2.0, p), on.mobius_add(p, p), atol=1e-13)
-    np.testing.assert_allclose(on.dist_to_origin(on.mobius_scale(-0.3, p)), 0.3 * on.dist(0 * p, p))
+    np.testing.assert_allclose(on.mobius_scale(p, 2.0), on.mobius_add(p, p), atol=1e-13)
+    np.testing.assert_allclose(on.dist_to_origin(on.mobius_scale(p, -0.3)), 0.3 * on.dist(0 * p, p))
 
 
 def test_distances_to_hyperplanes_are_those_of_ganea_et_al() -> None:

@@ -93,15 +93,16 @@ class Hyperbolic(Manifold):
 
         Raises SpecError where the other is of another dimension or curvature.
         """
-        self._check_model(to)
+        self.check_model(to)
         return like(p, to.from_polar(*self.to_polar(p)))
 
     def convert_tangent(self, p: Any, u: Any, to: "Hyperbolic") -> Any:
         """The tangent vectors u at p as those at the same points in another model."""
-        self._check_model(to)
+        self.check_model(to)
         return like(p, to.from_frame(to.from_polar(*self.to_polar(p)), self.to_frame(p, u)))
 
-    def _check_model(self, to: Any) -> None:
+    def check_model(self, to: Any) -> None:
+        """Raises SpecError where ``to`` is not a model of the same space."""
         if not isinstance(to, Hyperbolic) or (to.dim, to.curvature) != (self.dim, self.curvature):
             raise SpecError(
                 f"{self} has models of dimension {self.dim} and curvature {self.curvature}",

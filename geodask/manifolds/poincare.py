@@ -124,7 +124,7 @@ class PoincareBall(Conformal):
         """
         return like(p, _sum(p, one_minus_square(p), q, one_minus_square(q)))
 
-    def mobius_scale(self, t: Any, p: Any) -> Any:
+    def mobius_scale(self, p: Any, t: Any) -> Any:
         """t times p: on the ray through p, at t times its distance from the origin.
 
         t is (...,); where it is negative, on the opposite ray.

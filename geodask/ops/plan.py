@@ -5,7 +5,8 @@ from typing import Any
 
 from ..engine.plan import Plan
 from ..errors import SpecError
-from .pointwise import VERBS, checked_policy, operands
+from . import hyperbolic, pointwise
+from .pointwise import checked_policy, operands
 from .rowwise import Pointwise
 
 
@@ -16,16 +17,18 @@ def plan(function: Callable[..., Any], *arguments: Any, on_undefined: str = "nan
     points, and a report whose ``health`` counts the undefined rows. Raises SpecError for any other
     function.
     """
-    if function not in VERBS:
-        names = ", ".join(sorted(each.__name__ for each in VERBS))
+    verbs = pointwise.VERBS | hyperbolic.VERBS
+    if function not in verbs:
+        names = ", ".join(sorted(each.__name__ for each in verbs))
         raise SpecError(
             f"gd.plan takes one of {names}, but {function!r} came. "
             "Operations on whole data sets, such as gd.knn, are plans already."
         )
-    verb = VERBS[function]
+    verb = verbs[function]
     if len(arguments) != len(verb.takes):
         raise TypeError(
             f"{function.__name__} takes {len(verb.takes)} arguments, but {len(arguments)} came."
         )
+    verb, arguments = verb.bind(arguments)
     operation = Pointwise(verb, checked_policy(on_undefined))
     return Plan(operation, operands(verb, *arguments))

@@ -5,18 +5,21 @@ taken canonically and computed with in float64; distances and inner products com
 points and tangent vectors in the dtype of what went in.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from .. import manifolds
 from ..engine.opening import source_of
 from ..engine.points import Points, points
 from ..engine.sources import Lazy, Memory
 from ..errors import PointShapeError, SpecError
 from ..manifolds.base import Manifold
 from ..manifolds.euclidean import Euclidean
+from ..manifolds.hyperbolic import Hyperbolic
 from .rowwise import Pointwise, Verb, rows_of
 
 DIST = Verb("dist", ("point", "point"), "scalar")
@@ -32,12 +35,12 @@ PROJECT = Verb("project", ("ambient",), "point")
 
 def dist(x: Points, y: Any) -> Any:
     """Geodesic distances of x and y, row by row: (n,) float64, in the unit of the metric."""
-    return _lazy(DIST, x, y)
+    return lazy(DIST, x, y)
 
 
 def exp_map(x: Points, v: Any) -> Points:
     """Where the geodesics from x with the initial velocities v (n, *point_shape) are at time 1."""
-    return _lazy(EXP, x, v)
+    return lazy(EXP, x, v)
 
 
 def log_map(x: Points, y: Any, *, on_undefined: str = "nan") -> Any:
@@ -46,17 +49,17 @@ def log_map(x: Points, y: Any, *, on_undefined: str = "nan") -> Any:
     NaN in a row at the cut locus, where there is more than one; ``on_undefined="raise"`` makes it a
     CutLocusError when the block is computed.
     """
-    return _lazy(LOG, x, y, on_undefined=on_undefined)
+    return lazy(LOG, x, y, on_undefined=on_undefined)
 
 
 def inner(x: Points, u: Any, v: Any) -> Any:
     """Inner products of the tangent vectors u and v at x: (n,) float64."""
-    return _lazy(INNER, x, u, v)
+    return lazy(INNER, x, u, v)
 
 
 def norm(x: Points, v: Any) -> Any:
     """Lengths of the tangent vectors v at x: (n,) float64, in the unit of the metric."""
-    return _lazy(NORM, x, v)
+    return lazy(NORM, x, v)
 
 
 def transport(x: Points, y: Any, v: Any, *, on_undefined: str = "nan") -> Any:
@@ -64,7 +67,7 @@ def transport(x: Points, y: Any, v: Any, *, on_undefined: str = "nan") -> Any:
 
     Undefined at the cut locus, as in `log_map`.
     """
-    return _lazy(TRANSPORT, x, y, v, on_undefined=on_undefined)
+    return lazy(TRANSPORT, x, y, v, on_undefined=on_undefined)
 
 
 def geodesic(x: Points, y: Any, t: Any, *, on_undefined: str = "nan") -> Points:
@@ -72,17 +75,17 @@ def geodesic(x: Points, y: Any, t: Any, *, on_undefined: str = "nan") -> Points:
 
     t is a number, or one a row: (n,). Undefined at the cut locus, as in `log_map`.
     """
-    return _lazy(GEODESIC, x, y, t, on_undefined=on_undefined)
+    return lazy(GEODESIC, x, y, t, on_undefined=on_undefined)
 
 
 def midpoint(x: Points, y: Any, *, on_undefined: str = "nan") -> Points:
     """The points half-way between x and y. Undefined at the cut locus, as in `log_map`."""
-    return _lazy(MIDPOINT, x, y, on_undefined=on_undefined)
+    return lazy(MIDPOINT, x, y, on_undefined=on_undefined)
 
 
 def project(x: Points) -> Points:
     """The nearest points of the manifold to the stored rows, in their dtype."""
-    return replace(_lazy(PROJECT, x), ids=x.ids)
+    return replace(lazy(PROJECT, x), ids=x.ids)
 
 
 VERBS: dict[Callable[..., Any], Verb] = {
@@ -97,9 +100,18 @@ def operands(verb: Verb, *arguments: Any) -> tuple[Points, ...]:
     if not isinstance(x, Points):
         raise SpecError(f"The first argument must be Points, but {type(x)} came. Use gd.points.")
     manifold = x.manifold
+    if getattr(manifold, verb.method, None) is None:
+        raise SpecError(
+            f"{verb.method} is a verb of {_spaces_with(verb.method)}",
+            came=f"points of {manifold} came",
+            do="Pass points of such a space.",
+        )
+    if isinstance(manifold, Hyperbolic) and verb.to is not None:
+        manifold.check_model(verb.to)
     found = [x]
     for kind, argument in zip(verb.takes[1:], arguments[1:], strict=True):
-        space = {"tangent": Euclidean(manifold.n), "time": Euclidean(1)}.get(kind, manifold)
+        length = {"tangent": manifold.n, "time": 1, "direction": manifold.dim}.get(kind)
+        space = manifold if length is None else Euclidean(length)
         found.append(_rows(argument, kind, space))
     counts = {len(each) for each in found} - {1}
     if len(counts) > 1:
@@ -108,6 +120,13 @@ def operands(verb: Verb, *arguments: Any) -> tuple[Points, ...]:
             f"{[len(each) for each in found]} came. Select rows."
         )
     return tuple(found)
+
+
+def _spaces_with(method: str) -> str:
+    """The classes of manifolds that have a method."""
+    every = vars(manifolds).values()
+    known = (each for each in every if isinstance(each, type) and issubclass(each, Manifold))
+    return ", ".join(sorted(each.__name__ for each in known if method in dir(each)))
 
 
 def _rows(argument: Any, kind: str, space: Manifold) -> Points:
@@ -130,27 +149,32 @@ def _rows(argument: Any, kind: str, space: Manifold) -> Points:
     return points(source, space) if kind == "point" else Points(source, space)
 
 
-def _lazy(verb: Verb, *arguments: Any, on_undefined: str = "nan") -> Any:
+def lazy(verb: Verb, *arguments: Any, on_undefined: str = "nan") -> Any:
     import dask.array as da
 
+    verb, arguments = verb.bind(arguments)
     operation = Pointwise(verb, checked_policy(on_undefined))
     inputs = operands(verb, *arguments)
     rows = rows_of(inputs)
     width = min(each.source.block_rows for each in inputs if len(each) == rows)
     width = min(width, operation.layout(inputs).rows_per_block)
     row_shape, dtype = operation.row_shape(inputs), operation.dtype(inputs)
-    # Rows are the index 0; a single row has an index of its own, so every block gets it whole.
+    # Rows are the index 0; a single row has an index of its own, so every block gets it whole, and
+    # so have the axes of each argument and of the result.
     chunks: Any = width
     blocks: list[tuple[Any, tuple[int, ...]]] = [(da.arange(rows, chunks=chunks), (0,))]
+    labels = itertools.count(1)
     for each in inputs:
         single = len(each) == 1 and rows != 1
         array = each.array if single else each.array.rechunk({0: width})
-        axes = tuple(range(1, array.ndim))
-        blocks.append((array, (-1 if single else 0, *axes)))
+        axes = [next(labels) for _ in range(array.ndim)]
+        blocks.append((array, (axes[0] if single else 0, *axes[1:])))
+    sides = {next(labels): side for side in row_shape}
     values = da.blockwise(
         _compute,
-        (0, *range(1, 1 + len(row_shape))),
+        (0, *sides),
         *(part for pair in blocks for part in pair),
+        new_axes=sides,
         operation=operation,
         manifold=inputs[0].manifold,
         as_dtype=dtype,
@@ -161,7 +185,7 @@ def _lazy(verb: Verb, *arguments: Any, on_undefined: str = "nan") -> Any:
     )
     if verb.gives != "point":
         return values
-    return Points(Lazy(values.shape, dtype, values), inputs[0].manifold)
+    return Points(Lazy(values.shape, dtype, values), verb.to or inputs[0].manifold)
 
 
 def _compute(

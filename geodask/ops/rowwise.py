@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,9 +24,17 @@ class Verb:
 
     method: str
     takes: tuple[str, ...]
-    """"point", "tangent" or "time" for each argument."""
+    """"point", "ambient", "tangent", "time", "direction" or "space" for each argument."""
     gives: str
     """"point", "tangent" or "scalar"."""
+    to: Manifold | None = None
+    """The space that results lie in, where it is another one."""
+
+    def bind(self, arguments: tuple[Any, ...]) -> tuple["Verb", tuple[Any, ...]]:
+        """The verb with its target space, where it takes one, and the arguments that have rows."""
+        if self.takes[-1] != "space":
+            return self, arguments
+        return replace(self, takes=self.takes[:-1], to=arguments[-1]), arguments[:-1]
 
     def apply(self, manifold: Manifold, *blocks: Any) -> Any:
         """The formula on blocks of rows, points among them canonical: float64."""
@@ -34,7 +42,8 @@ class Verb:
             manifold.canonical(block) if kind == "point" else block
             for kind, block in zip(self.takes, blocks, strict=True)
         ]
-        return getattr(manifold, self.method)(*prepared)
+        spaces = () if self.to is None else (self.to,)
+        return getattr(manifold, self.method)(*prepared, *spaces)
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,8 @@ class PointwiseResult:
         """The values as Points, where they are points."""
         if self.plan.operation.verb.gives != "point":
             raise SpecError(f"{self.plan.operation.verb.method} gives no points. Use .values.")
-        return Points(source_of(self.values), self.plan.inputs[0].manifold)
+        verb = self.plan.operation.verb
+        return Points(source_of(self.values), verb.to or self.plan.inputs[0].manifold)
 
     def __repr__(self) -> str:
         method = self.plan.operation.verb.method
@@ -69,7 +79,8 @@ class Pointwise(Operation):
     version: ClassVar[int] = 1
 
     def parameters(self) -> dict[str, Any]:
-        return {"verb": self.verb.method, "on_undefined": self.on_undefined}
+        to = {} if self.verb.to is None else {"to": self.verb.to.to_spec()}
+        return {"verb": self.verb.method, "on_undefined": self.on_undefined, **to}
 
     def checks(self, position: int) -> bool:
         return self.verb.takes[position] == "point"
@@ -85,7 +96,8 @@ class Pointwise(Operation):
 
     def row_shape(self, inputs: tuple[Points, ...]) -> tuple[int, ...]:
         """The shape of one row of the result."""
-        return () if self.verb.gives == "scalar" else inputs[0].manifold.point_shape
+        space = self.verb.to or inputs[0].manifold
+        return () if self.verb.gives == "scalar" else space.point_shape
 
     def dtype(self, inputs: tuple[Points, ...]) -> np.dtype:
         """float64 for scalars, else what the stored inputs have in common."""
@@ -146,8 +158,8 @@ class Pointwise(Operation):
         manifold = inputs[0].manifold
         p = manifold.random(1024, seed=0)
         blocks = [
-            np.ones((1024, 1))
-            if kind == "time"
+            np.ones((1024, 1 if kind == "time" else manifold.dim))
+            if kind in ("time", "direction")
             else manifold.random_tangent(p, seed=2)
             if kind == "tangent"
             else manifold.random(1024, seed=position)
