@@ -7,7 +7,7 @@ at least 5 and 20 times; and right to a few roundings at every radius.
 
 Rows are float32, about 4 and about 8 from the origin; each row of y is between 0.001 and 4 from its
 row of x. In other dimensions than 10 there are as many coordinates. geodask is called once with
-numpy arrays, as in `dist(x, y)` and `dist(x[:, None], y[None])`. geoopt without gradients, in two
+numpy arrays, as in `dist(x, y)` and `pairwise(x, y)`. geoopt without gradients, in two
 ways: as one calls it, with all of torch's threads, row by row in one call and all pairs in slabs;
 and in slices that fit in a cache, a thread a core, which row by row is several times as fast.
 geomstats in such slices. Errors are those of sampled pairs, against float64 without the terms that
@@ -149,10 +149,9 @@ def _makers() -> tuple[dict[str, Make], list[str]]:
 
 
 def _geodask(case: Case) -> Callable[[], Answer]:
-    manifold, x, y = gd.PoincareBall(case.n), case.x, case.y
-    if case.kind == "all pairs":
-        x, y = x[:, None], y[None]
-    return lambda: Answer(manifold.dist(x, y))
+    manifold = gd.PoincareBall(case.n)
+    verb = manifold.dist if case.kind == "row by row" else manifold.pairwise
+    return lambda: Answer(verb(case.x, case.y))
 
 
 def _geoopt(case: Case) -> Callable[[], Answer]:

@@ -20,6 +20,8 @@ class Stats:
     """Pairs whose rank was computed in float64."""
     flagged: int = 0
     """Rows that came out undefined (NaN), such as a log at the cut locus."""
+    near_limit: int = 0
+    """Input rows whose coordinates have few digits left, such as those near the rim of a ball."""
     bytes_read: int = 0
     """Bytes of input rows read."""
     bytes_written: int = 0

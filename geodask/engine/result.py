@@ -45,7 +45,8 @@ class Report:
     blocks_stored: int
     """Tasks run now, and tasks whose results were found stored."""
     health: dict[str, int] = field(default_factory=dict)
-    """Counts of rows in which something was undefined."""
+    """Counts of rows: ``undefined`` where NaN came out, ``near_limit`` where coordinates have less
+    than four binary digits left before they cannot tell points apart."""
     versions: dict[str, str] = field(default_factory=dict)
     stats: dict[str, float] = field(default_factory=dict)
     """Totals over all tasks, from this run and those it went on from."""
@@ -69,7 +70,7 @@ def make_report(facts: dict[str, Any], stats: Stats) -> dict[str, Any]:
         "peak_bytes": stats.peak_bytes,
         "rechecked": stats.measured / stats.pairs if stats.pairs else 0.0,
         "approximation_error": 0.0,
-        "health": {"undefined": stats.flagged},
+        "health": {"undefined": stats.flagged, "near_limit": stats.near_limit},
         "versions": versions(),
         "stats": {part.name: getattr(stats, part.name) for part in fields(stats)},
     }

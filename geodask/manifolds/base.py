@@ -143,6 +143,11 @@ class Manifold(ABC):
     mended_by_project: ClassVar[frozenset[int]] = frozenset()
     """The complaints about rows that have a nearest point."""
 
+    def near_limit(self, x: Any) -> Any:
+        """Whether stored rows have few digits left before they are no points: bool (rows,)."""
+        xp = namespace(x)
+        return xp.zeros_like(self.complaints(x), dtype=xp.bool)
+
     def check(self, p: Any) -> str | None:
         """What is wrong with the points, with their first row numbers; None where nothing is."""
         if tuple(p.shape[-len(self.point_shape) :]) != self.point_shape:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays.namespace import dot, namespace, norm, root, sqrt, where
+from ..arrays.namespace import dot, eps, namespace, norm, root, sqrt, where
 from ..arrays.series import asinh, sinhc
 from ..errors import SpecError
 from .base import Manifold
@@ -56,6 +56,13 @@ class Hyperbolic(Manifold):
         3: "lies farther out than its dtype can tell apart: at most 8.3 / sqrt(-K) from the origin "
         "in float16, 17.3 in float32, 37.4 in float64",
     }
+
+    def reach(self, x: Any) -> float:
+        """How far from the origin points of the dtype of x may lie, in curvature -1."""
+        return math.log(4 / eps(x))
+
+    def near_limit(self, x: Any) -> Any:
+        return self.to_polar(x)[1] > self.reach(x) - math.log(16)
 
     def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
         """Directions uniform, distances from the origin uniform between 0 and 4 / sqrt(-K)."""

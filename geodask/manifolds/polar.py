@@ -49,7 +49,8 @@ class HyperbolicPolar(Hyperbolic):
             v, namespace(across).concat([across, v[..., -1:] + 0 * across[..., :1]], axis=-1)
         )
 
-    reach: ClassVar[float] = 300.0
+    def reach(self, x: Any) -> float:
+        return 300.0
 
     complaint_texts: ClassVar[dict[int, str]] = {
         **Hyperbolic.complaint_texts,
@@ -65,7 +66,9 @@ class HyperbolicPolar(Hyperbolic):
         length = norm(xp.astype(where(finite[..., None], p[..., :-1], 1.0), xp.float64))
         tolerance = 2 * math.sqrt(self.n) * eps(p)
         code = xp.astype(xp.abs(length - 1) > tolerance, xp.int8) * 2
-        code = xp.where((p[..., -1] < 0) | (p[..., -1] > self.reach), xp.full_like(code, 3), code)
+        code = xp.where(
+            (p[..., -1] < 0) | (p[..., -1] > self.reach(p)), xp.full_like(code, 3), code
+        )
         code = xp.where(length == 0, xp.full_like(code, 4), code)
         return xp.where(finite, code, xp.full_like(code, 1))
 

@@ -130,6 +130,9 @@ class Pointwise(Operation):
             each.read(0, 1) if len(each) == 1 else each.read(start, stop) for each in work.inputs
         ]
         work.stats.bytes_read += sum(rows.nbytes for rows in blocks)
+        for kind, each, rows in zip(self.verb.takes, work.inputs, blocks, strict=True):
+            if kind == "point" and (block == 0 or len(each) > 1):
+                work.stats.near_limit += int(each.manifold.near_limit(rows).sum())
         with work.stats.timing_kernel():
             values = self.block(work.inputs[0].manifold, blocks, start)
         out = np.empty((stop - start, *self.row_shape(work.inputs)), self.dtype(work.inputs))
