@@ -326,7 +326,9 @@ def exact(on: Hyperbolic, x: np.ndarray, i: int) -> list[tuple[Decimal, int]]:
 
 
 @each_other
-@pytest.mark.parametrize("dim", [1, 2, 10, 64, 256])
+@pytest.mark.parametrize(
+    "dim", [1, 2, 10, *(pytest.param(n, marks=pytest.mark.slow) for n in (64, 256))]
+)
 @pytest.mark.parametrize(
     ("dtype", "radius"), [("float32", 4), ("float32", 14), ("float64", 8), ("float64", 30)]
 )
@@ -334,14 +336,14 @@ def test_no_row_is_wrong(model: type, dtype: str, radius: float, dim: int) -> No
     on, x = space(model, dim), rows(model, radius, dim, dtype, seed=dim)
     if model is gd.HyperbolicPolar and dtype == "float64":
         x[:, -1] *= 9
-    check_neighbours(on, x, range(0, len(x), 37))
+    check_neighbours(on, x, range(0, len(x), 60))
 
 
 def check_neighbours(on: Hyperbolic, x: np.ndarray, asked: range) -> None:
     result = gd.knn(gd.points(x, on), k=7).compute()
     assert result.certified.all()
     with localcontext() as context:
-        context.prec = 300
+        context.prec = 300 if isinstance(on, gd.HyperbolicPolar) else 100
         for i in asked:
             order = exact(on, x, i)
             ranks = {j: rank for rank, j in order}
@@ -361,6 +363,8 @@ def check_neighbours(on: Hyperbolic, x: np.ndarray, asked: range) -> None:
 def test_every_kernel_gives_the_same_bytes(
     model: type, kernel: Kernel, dtype: str, dim: int
 ) -> None:
+    if model is gd.HyperbolicPolar and dim > FEW:
+        pytest.skip("polar coordinates have no products")
     x = rows(model, {"float16": 5, "float32": 13, "float64": 25}[dtype], dim, "float64")
     on = space(model, dim)
     x = on.project(x.astype(dtype))
