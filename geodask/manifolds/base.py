@@ -144,9 +144,9 @@ class Manifold(ABC):
     """The complaints about rows that have a nearest point."""
 
     def near_limit(self, x: Any) -> Any:
-        """Whether stored rows have few digits left before they are no points: bool (rows,)."""
+        """Whether stored rows have few digits left before they are no points: (*batch,) bool."""
         xp = namespace(x)
-        return xp.zeros_like(self.complaints(x), dtype=xp.bool)
+        return xp.zeros(tuple(x.shape[: x.ndim - len(self.point_shape)]), dtype=xp.bool)
 
     def check(self, p: Any) -> str | None:
         """What is wrong with the points, with their first row numbers; None where nothing is."""
