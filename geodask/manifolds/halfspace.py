@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar, final
 
-from ..arrays.namespace import dot, eps, namespace, norm, where
+from ..arrays.namespace import dot, eps, namespace, norm, root, where
 from .conformal import Conformal
 from .difference import Chart
 from .hyperbolic import Hyperbolic, like
@@ -40,7 +40,9 @@ class HalfSpace(Conformal):
         height = xp.astype(p[..., -1], xp.float64)
         above = finite & (height > 0)
         inside = xp.where(above[..., None], xp.astype(p, xp.float64), _origin(p))
-        code = xp.astype(self._half_sinh(_origin(p), inside) ** 2 * eps(p) > 1, xp.int8) * 3
+        # sinh^2(dist / 2) > 1 / eps, where a square might overflow.
+        nearest = 1 / root(self.weight(inside) * eps(p) / 2)
+        code = xp.astype(norm(inside - _origin(p)) > nearest, xp.int8) * 3
         code = xp.where(above, code, xp.full_like(code, 2))
         return xp.where(finite, code, xp.full_like(code, 1))
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, final
 
 from ..arrays.doubled import Doubled, plus, quotient, root, square_sum
-from ..arrays.namespace import dot, eps, namespace, norm
+from ..arrays.namespace import dot, eps, namespace, norm, where
 from . import radial
 from .difference import Chart, WeightedDifference
 from .hyperbolic import Hyperbolic, like
@@ -56,7 +56,7 @@ class Lorentz(WeightedDifference):
     def complaints(self, p: Any) -> Any:
         xp = namespace(p)
         finite = xp.all(xp.isfinite(p), axis=-1)
-        q = xp.where(finite[..., None], xp.astype(p, xp.float64), xp.zeros_like(p[..., :1]) + 0.0)
+        q = where(finite[..., None], xp.astype(p, xp.float64), 0.0)
         time = xp.hypot(norm(q[..., 1:]), xp.ones_like(q[..., 0]))
         tolerance = 4 * self.n**0.5 * eps(p)
         code = xp.astype(xp.abs(q[..., 0] - time) > tolerance * time, xp.int8) * 2
