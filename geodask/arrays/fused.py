@@ -128,44 +128,54 @@ def one_minus_squares(x):
     return out
 
 
-# The sums below feed upper bounds, or results of which float32 keeps less than their rounding, so
-# their order is free.
+# The sums below feed upper bounds, or results that are rounded to float32, so their order is free.
 _free = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
 
-UNIT = 2.0**62
-"""The unit of sums of squares below 1 in integers, whose order does not matter at all."""
-
 
 @_free
-def _square_step(a, b):
-    total = 0.0
-    for i in range(len(a)):
-        step = np.float64(a[i]) - np.float64(b[i])
-        total += step * step
-    return total
+def ball_half_sinhs(x, y, out):
+    """|x - y| / sqrt((1 - |x|^2) (1 - |y|^2)) of float32 rows of the unit ball, into float32.
 
-
-@_free
-def _to_rim(a):
-    """1 - |a|^2 times UNIT; NaN outside the ball, and of NaN."""
-    total, size = np.int64(0), 0.0
-    for i in range(len(a)):
-        square = np.float64(a[i]) * np.float64(a[i])
-        size += square
-        total += np.int64(min(square, 1.0) * UNIT)
-    left = np.int64(UNIT) - total
-    return np.float64(left) if size < 1.5 and left > 0 else np.nan
-
-
-@_free
-def ball_ranks(x, y, out):
-    """|x - y|^2 / ((1 - |x|^2) (1 - |y|^2)) of float32 rows of the unit ball, float64.
-
-    Squares of float32 are exact in float64; summed up as integers they are right to n 2^-62.
+    Squares of float32 are exact in float64, and n 2^-53 is not much of 1 - |x|^2, which is 2^-23 at
+    least. NaN outside the ball.
     """
     for r in range(len(x)):
-        inside = _to_rim(x[r]) * _to_rim(y[r]) / (UNIT * UNIT)
-        out[r] = _square_step(x[r], y[r]) / inside
+        a, b = x[r], y[r]
+        apart, left, right = 0.0, 0.0, 0.0
+        for i in range(len(a)):
+            u, v = np.float64(a[i]), np.float64(b[i])
+            apart += (u - v) * (u - v)
+            left += u * u
+            right += v * v
+        sound = left < 1 and right < 1
+        out[r] = np.sqrt(apart / ((1 - left) * (1 - right))) if sound else np.nan
+
+
+@_free
+def product_half_sinhs(products, ours, theirs, out):
+    """|x - y| sqrt(w w) of all pairs from their products, into float32: (rows, others).
+
+    Either side comes as rows x, |x|^2 and w. Where the squares cancel to less than n 2^-28 of
+    themselves, the differences are taken.
+    """
+    (x, x_squares, x_weights), (y, y_squares, y_weights) = ours, theirs
+    least = x.shape[1] * 2.0**-28
+    for i in range(len(products)):
+        row, mine, weight = products[i], x_squares[i], x_weights[i]
+        near = 0
+        for j in range(len(row)):
+            both = mine + y_squares[j]
+            square = both - 2 * row[j]
+            near += not square >= least * both
+            out[i, j] = np.sqrt(np.float32(square * (weight * y_weights[j])))
+        for j in range(len(row) if near else 0):
+            both = mine + y_squares[j]
+            if not both - 2 * row[j] >= least * both:
+                apart = 0.0
+                for k in range(x.shape[1]):
+                    step = np.float64(x[i, k]) - np.float64(y[j, k])
+                    apart += step * step
+                out[i, j] = np.sqrt(apart * (weight * y_weights[j]))
 
 
 # The two sums below feed an upper bound, not a result, so their order is free.

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from threading import Lock, current_thread, main_thread
 
@@ -53,17 +53,20 @@ SHARE = 1 << 20
 """Coordinates that are worth a thread of their own."""
 
 
-def over_rows(function: Callable[[int, int], None], rows: int, size: int) -> None:
+def over_rows(
+    function: Callable[[int, int], None], rows: int, size: int, blas: bool = False
+) -> None:
     """Calls ``function(start, stop)`` for slices of rows of ``size`` coordinates, on all cores.
 
     Only from the main thread: a caller that is one of several has its share of the cores already.
+    ``blas``: whether the function multiplies matrices, for which BLAS would take threads as well.
     """
     count = min(os.cpu_count() or 1, rows, max(1, rows * size // SHARE))
     if count <= 1 or _inside or current_thread() is not main_thread():
         function(0, rows)
         return
     step = -(-rows // count)
-    with ThreadPoolExecutor(count) as pool:
+    with ThreadPoolExecutor(count) as pool, threadpool_limits(1) if blas else nullcontext():
         list(pool.map(lambda low: function(low, min(low + step, rows)), range(0, rows, step)))
 
 

@@ -1,6 +1,7 @@
 """Models of hyperbolic space inside flat space whose angles are the flat ones."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from .difference import Chart, WeightedDifference
 from .hyperbolic import like
 from .radial import reflect, unit_or_zero
 
-STRIP = 32
+STRIP = 128
 """Rows whose distances to all others are computed at once."""
 
 
@@ -52,17 +53,42 @@ class Conformal(WeightedDifference):
         if not (is_host(p) and is_host(q)):
             return super().pairwise(p, q)
         out = np.empty((len(p), len(q)), np.result_type(p, q))
-        left = self.weight(p)
-        columns = np.concatenate([q.T, -self.weight(q)[None, :]])
+        fill = self._by_products(p, q, out) if out.dtype == "f4" else self._by_steps(p, q, out)
 
-        def fill(start: int, stop: int) -> None:
+        def distances(start: int, stop: int) -> None:
             for low in range(start, stop, STRIP):
                 rows = slice(low, min(low + STRIP, stop))
-                ranks = weighted_squares(p[rows], columns) * left[rows, None]
-                out[rows] = 2 * self.radius * np.arcsinh(np.sqrt(ranks))
+                fill(rows)
+                out[rows] = 2 * self.radius * np.arcsinh(out[rows])
 
-        over_rows(fill, len(p), len(q) * self.n)
+        over_rows(distances, len(p), len(q) * self.n, blas=True)
         return out
+
+    def _by_products(
+        self, p: np.ndarray, q: np.ndarray, out: np.ndarray
+    ) -> Callable[[slice], None]:
+        """What fills rows of sinh(dist / 2) in float32."""
+        from ..arrays.fused import product_half_sinhs
+
+        p, q = widen(p), widen(q)
+        x, y = p.astype(np.float64), q.astype(np.float64)
+        ours, theirs = (p, dot(x, x), self.weight(p)), (q, dot(y, y), self.weight(q))
+
+        def fill(rows: slice) -> None:
+            mine = tuple(part[rows] for part in ours)
+            product_half_sinhs(x[rows] @ y.T, mine, theirs, out[rows])
+
+        return fill
+
+    def _by_steps(self, p: np.ndarray, q: np.ndarray, out: np.ndarray) -> Callable[[slice], None]:
+        """The same in float64."""
+        ours = self.weight(p)
+        columns = np.concatenate([q.T, -self.weight(q)[None, :]])
+
+        def fill(rows: slice) -> None:
+            out[rows] = np.sqrt(weighted_squares(p[rows], columns) * ours[rows, None])
+
+        return fill
 
     def log(self, p: Any, q: Any) -> Any:
         length = namespace(p, q).asinh(self._half_sinh(p, q)) / self.weight(p)
