@@ -59,9 +59,8 @@ class Differences(PairScores):
         return xp.astype(-(total * targets[:, n][None, :]), xp.float32)
 
 
-def weighted_squares(x: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """``w |x - y|^2`` for all pairs of rows x and columns (y, -w), in float64: (rows, columns)."""
-    tile = np.empty((len(x), columns.shape[1]), np.float64)
+def weighted_squares(x: np.ndarray, columns: np.ndarray, tile: np.ndarray) -> np.ndarray:
+    """``w |x - y|^2`` for all pairs of rows x and columns (y, -w), in float64: the tile, filled."""
     _differences(x.astype(np.float64), columns, np.empty(RUN, np.float64), tile)
     return tile
 

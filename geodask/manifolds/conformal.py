@@ -17,6 +17,9 @@ from .radial import reflect, unit_or_zero
 STRIP = 128
 """Rows whose distances to all others are computed at once."""
 
+Fill = Callable[[slice, np.ndarray, np.ndarray], None]
+"""Takes rows, room for as many rows in float64, and where their results go."""
+
 
 @dataclass(frozen=True)
 class Conformal(WeightedDifference):
@@ -53,20 +56,20 @@ class Conformal(WeightedDifference):
         if not (is_host(p) and is_host(q)):
             return super().pairwise(p, q)
         out = np.empty((len(p), len(q)), np.result_type(p, q))
-        fill = self._by_products(p, q, out) if out.dtype == "f4" else self._by_steps(p, q, out)
+        fill = self._by_products(p, q) if out.dtype == "f4" else self._by_steps(p, q)
 
         def distances(start: int, stop: int) -> None:
+            room = np.empty((STRIP, len(q)))
             for low in range(start, stop, STRIP):
                 rows = slice(low, min(low + STRIP, stop))
-                fill(rows)
-                out[rows] = 2 * self.radius * np.arcsinh(out[rows])
+                fill(rows, room[: rows.stop - low], out[rows])
+                np.arcsinh(out[rows], out=out[rows])
+                out[rows] *= 2 * self.radius
 
         over_rows(distances, len(p), len(q) * self.n, blas=True)
         return out
 
-    def _by_products(
-        self, p: np.ndarray, q: np.ndarray, out: np.ndarray
-    ) -> Callable[[slice], None]:
+    def _by_products(self, p: np.ndarray, q: np.ndarray) -> Fill:
         """What fills rows of sinh(dist / 2) in float32."""
         from ..arrays.fused import product_half_sinhs
 
@@ -74,19 +77,19 @@ class Conformal(WeightedDifference):
         x, y = p.astype(np.float64), q.astype(np.float64)
         ours, theirs = (p, dot(x, x), self.weight(p)), (q, dot(y, y), self.weight(q))
 
-        def fill(rows: slice) -> None:
+        def fill(rows: slice, room: np.ndarray, out: np.ndarray) -> None:
             mine = tuple(part[rows] for part in ours)
-            product_half_sinhs(x[rows] @ y.T, mine, theirs, out[rows])
+            product_half_sinhs(np.matmul(x[rows], y.T, out=room), mine, theirs, out)
 
         return fill
 
-    def _by_steps(self, p: np.ndarray, q: np.ndarray, out: np.ndarray) -> Callable[[slice], None]:
+    def _by_steps(self, p: np.ndarray, q: np.ndarray) -> Fill:
         """The same in float64."""
         ours = self.weight(p)
         columns = np.concatenate([q.T, -self.weight(q)[None, :]])
 
-        def fill(rows: slice) -> None:
-            out[rows] = np.sqrt(weighted_squares(p[rows], columns) * ours[rows, None])
+        def fill(rows: slice, room: np.ndarray, out: np.ndarray) -> None:
+            np.sqrt(weighted_squares(p[rows], columns, room) * ours[rows, None], out=out)
 
         return fill
 
