@@ -35,8 +35,10 @@ from geodask.arrays.device import place
 from geodask.arrays.threads import one_thread_each
 from geodask.engine.admission import FRESH_SECONDS
 from geodask.engine.operation import Layout
+from geodask.kernels.lists import one_each
 from geodask.kernels.nearest import nearest
-from geodask.ops.knn import SLICE_BYTES, KnnResult
+from geodask.ops.knn import KnnResult
+from geodask.ops.tiling import SLICE_BYTES
 from harness import document, folder, parser, table, tell
 from machine import facts, heading, limits
 
@@ -232,8 +234,8 @@ def _fold_task(
 ) -> None:
     (start, stop), (first, last) = layout.block(task[0]), layout.panel(task[1])
     queries = rows[start:stop]
-    where = place("auto", "cpu")
-    running = nearest(gd.Sphere(rows.shape[1]), queries, k, where, surrogate, start)
+    where, own = place("auto", "cpu"), one_each(np.arange(start, stop))
+    running = nearest(gd.Sphere(rows.shape[1]), queries, k, where, surrogate, own)
     cuts = [first, *range((first // step + 1) * step, last, step), last]
     for low, high in pairwise(cuts):
         running.fold(rows[low:high], low)

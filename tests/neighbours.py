@@ -10,6 +10,7 @@ import geodask as gd
 from geodask.arrays.device import Place
 from geodask.arrays.product import has_bfloat16
 from geodask.kernels import nearest
+from geodask.kernels.lists import Lists, one_each
 from geodask.kernels.nearest import DeviceNearest, HostNearest
 
 TORCH, NUMPY, CUDA = Place("torch", "cpu"), Place("numpy", "cpu"), Place("torch", "cuda")
@@ -82,6 +83,11 @@ class Question:
         return getattr(gd, self.space)(self.x.shape[1])
 
     @property
+    def excluded(self) -> Lists | None:
+        """What each row must not find: itself, where it is among the targets."""
+        return None if self.own is None else one_each(np.arange(self.own, self.own + len(self.x)))
+
+    @property
     def targets(self) -> np.ndarray:
         return self.x if self.y is None else self.y
 
@@ -96,7 +102,7 @@ def answer(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The kernel's answer, the targets folded in these blocks."""
     kind, place, precision = kernel
-    running = kind(of.manifold, of.x, of.k, place, precision, of.own)
+    running = kind(of.manifold, of.x, of.k, place, precision, of.excluded)
     for start, stop in blocks or [(0, len(of.targets))]:
         running.fold(of.targets[start:stop], start)
     return running.result()

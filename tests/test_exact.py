@@ -19,7 +19,7 @@ import brute
 import geodask as gd
 from geodask.arrays.product import has_bfloat16
 from geodask.arrays.threads import one_thread_each
-from geodask.kernels import nearest
+from geodask.kernels import nearest, search
 from geodask.kernels.nearest import merge
 from geodask.manifolds.base import rows_of
 from neighbours import KERNELS, RUNNABLE, TORCH, Kernel, Question, answer, assert_right, cut
@@ -181,9 +181,9 @@ def test_the_float64_answer_is_the_exact_one_but_for_stated_rounding(name: str) 
 def test_ties_across_tiles(name: str, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     of = case(name)
     for tile, pairs in (((7, 16), 50), ((128, 41), 1 << 20)):
-        monkeypatch.setattr(nearest, "TILE", tile)
-        monkeypatch.setattr(nearest, "DEVICE_TILE", (64, 59))
-        monkeypatch.setattr(nearest, "PAIRS", pairs)
+        monkeypatch.setattr(search, "TILE", tile)
+        monkeypatch.setattr(search, "DEVICE_TILE", (64, 59))
+        monkeypatch.setattr(search, "PAIRS", pairs)
         assert_right(of, answer(of, kernel, cut(len(of.targets), 97)))
 
 

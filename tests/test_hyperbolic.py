@@ -14,6 +14,7 @@ import geodask as gd
 from geodask.arrays.device import to_host
 from geodask.arrays.doubled import one_minus_square
 from geodask.arrays.series import asinh
+from geodask.kernels.lists import one_each
 from geodask.kernels.nearest import HostNearest
 from geodask.manifolds.difference import FEW
 from neighbours import KERNELS, RUNNABLE, TORCH, Kernel, cut
@@ -157,7 +158,7 @@ def answer(
     x: np.ndarray, k: int, kernel: Kernel, size: int = 97
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     kind, place, precision = kernel
-    running = kind(gd.PoincareBall(x.shape[1]), x, k, place, precision, 0)
+    running = kind(gd.PoincareBall(x.shape[1]), x, k, place, precision, one_each(np.arange(len(x))))
     for start, stop in cut(len(x), size):
         running.fold(x[start:stop], start)
     return running.result()

@@ -22,6 +22,11 @@ ROUNDOFF = 2.0**-8
 """A bfloat16 product was rounded to its 8 significant bits, by at most this share of itself."""
 
 
+def pattern_of(score, itemsize):
+    """The bit pattern of a score that bfloat16 (itemsize 2) or float32 holds as it is."""
+    return np.float32(score).view(np.uint32) >> np.uint32(32 - 8 * itemsize)
+
+
 @compiled
 def _pattern(floor, shift, scratch):
     """The bit pattern of a float64 floor, rounded down to the tile's precision."""
@@ -99,7 +104,7 @@ def _next(unsigned, signed, start, pattern, sign):
 
 @compiled
 def _seed(unsigned, signed, k, shift, scratch, best):
-    """A score that k columns of a row reach beside its own: the least of the k + 1 best runs'."""
+    """A score that k columns of a row reach: the least of the k best runs'."""
     runs = len(unsigned) // STEP
     for r in range(runs):
         run = slice(r * STEP, (r + 1) * STEP)
@@ -107,28 +112,27 @@ def _seed(unsigned, signed, k, shift, scratch, best):
         pattern = np.uint32(largest) if largest >= 0 else np.uint32(_least(unsigned[run]))
         scratch.view(np.uint32)[0] = pattern << shift
         best[r] = scratch[0]
-    return np.float64(np.partition(best[:runs], runs - k - 1)[runs - k - 1])
+    return np.float64(np.partition(best[:runs], runs - k)[runs - k])
 
 
 @compiled
-def scan(tile, first, k, bounds, rows, buffer):
+def scan(tile, first, k, bounds, start, buffer):
     """Appends to each row's buffer the columns that its k nearest may include.
 
     tile: the scores (q, m) as unsigned patterns, uint16 of bfloat16 or uint32 of float32, and the
     same memory as signed integers. first: the number of the tile's column 0 in the block of
     targets. bounds: `floors` (q,), the least product of interest, raised as the buffer fills;
     `twice` (q,), the two-sided bound that belongs to a row; `above` (m,); `share`, by how much of
-    itself a score may be off besides (rounding to bfloat16 is known by the tile's type). rows:
-    `own` (q,), the column that is the row itself, or -1, and `start` (q,), the column to go on
-    from. buffer: `columns`, `scores`, `lower` (q, capacity) and `counts` (q,), where a score is the
-    largest that the product may have been, and ``lower`` the floor that a pair proves for others.
+    itself a score may be off besides (rounding to bfloat16 is known by the tile's type). start:
+    (q,), the column of the tile to go on from. buffer: `columns`, `scores`, `lower` (q, capacity)
+    and `counts` (q,), where a score is the largest that the product may have been, and ``lower``
+    the floor that a pair proves for others.
 
     Returns how many rows stopped early, their buffer full of columns that only a measurement can
     rule out; ``start`` says where.
     """
     unsigned, signed = tile
     floors, twice, above, share = bounds
-    own, start = rows
     columns, scores, lower, counts = buffer
     width, capacity = unsigned.shape[1], columns.shape[1]
     shift = np.uint32(32 - 8 * unsigned.itemsize)
@@ -139,28 +143,26 @@ def scan(tile, first, k, bounds, rows, buffer):
     widest = above.max()
     stopped = 0
     for i in range(len(unsigned)):
-        if floors[i] <= LOWEST and counts[i] == 0 and width // STEP > k:
+        if floors[i] <= LOWEST and counts[i] == 0 and width // STEP >= k:
             score = _seed(unsigned[i], signed[i], k, shift, scratch, best)
             floors[i] = max(floors[i], score - roundoff * abs(score) - twice[i] - widest)
         pattern = _pattern(floors[i] - share * abs(floors[i]), shift, scratch)
         count = counts[i]
         j = _next(unsigned[i], signed[i], start[i], pattern, sign)
         while j < width:
-            if first + j != own[i] and count == capacity:
+            if count == capacity:
                 count, floors[i] = _prune(count, columns[i], scores[i], lower[i], k, floors[i])
                 pattern = _pattern(floors[i] - share * abs(floors[i]), shift, scratch)
                 if 4 * count > 3 * capacity:
                     stopped += 1
                     break
-            elif first + j != own[i]:
+            else:
                 scratch.view(np.uint32)[0] = np.uint32(unsigned[i, j]) << shift
                 score = np.float64(scratch[0])
                 columns[i, count] = first + j
                 scores[i, count] = score + roundoff * abs(score)
                 lower[i, count] = score - roundoff * abs(score) - twice[i] - above[j]
                 count += 1
-                j += 1
-            else:
                 j += 1
             j = _next(unsigned[i], signed[i], j, pattern, sign)
         start[i], counts[i] = j, count

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.points import Points
+from ..kernels.lists import Hidden, Lists
 
 DIGITS = 50
 STEP = 8192
@@ -37,46 +38,55 @@ def audit(result: Any, rows: int, seed: int) -> Audit:
 
     Raises StoreError where the stored result is damaged.
     """
-    x, y = result.plan.inputs[0], result.plan.inputs[-1]
+    operation, inputs = result.plan.operation, result.plan.inputs
+    x, y = operation.sides(inputs)
     sample = np.sort(np.random.default_rng(seed).choice(len(x), min(rows, len(x)), replace=False))
     indices, distances = (np.asarray(part[sample]) for part in (result.indices, result.distances))
     queries = x[sample]
-    own = sample if result.plan.operation.itself else np.full(len(sample), -1)
+    excluded = [_others(operation.excluded(inputs, row, row + 1)) for row in map(int, sample)]
     wrong = undecided = 0
     worst = 0.0
-    for i, found in enumerate(_candidates(queries, y, own, indices)):
+    for i, found in enumerate(_candidates(queries, y, excluded, indices)):
         ranks = _exact_ranks(x, queries.read(i, i + 1)[0], y, found)
         verdict, error = _compare(x, indices[i], distances[i], dict(zip(found, ranks, strict=True)))
+        if np.isin(indices[i], excluded[i]).any():
+            verdict = "wrong"
         wrong += verdict == "wrong"
         undecided += verdict == "undecided"
         worst = max(worst, error)
     return Audit(len(sample), wrong, undecided, worst)
 
 
+def _others(lists: Lists | None) -> np.ndarray:
+    return np.empty(0, np.int64) if lists is None else lists.others
+
+
 def _candidates(
-    queries: Points, y: Points, own: np.ndarray, indices: np.ndarray
+    queries: Points, y: Points, excluded: list[np.ndarray], indices: np.ndarray
 ) -> list[np.ndarray]:
     """For each query the rows that may be among its nearest, and those that were returned."""
     p = queries.manifold.canonical(queries.read(0, len(queries)))
+    starts = np.cumsum([0, *map(len, excluded)])
+    hidden = Hidden(Lists(starts, np.concatenate([np.empty(0, np.int64), *excluded])), len(p))
     k = indices.shape[1]
     best = np.full((len(p), k), np.inf)
-    for _, values, margins in _measures(p, y, own):
+    for _, values, margins in _measures(p, y, hidden):
         best = np.partition(np.concatenate([best, values + margins], axis=1), k - 1)[:, :k]
     limits = best.max(axis=1, initial=-np.inf)
     found = [[row] for row in indices]
-    for first, values, margins in _measures(p, y, own):
+    for first, values, margins in _measures(p, y, hidden):
         for i, j in zip(*np.nonzero(values - margins <= limits[:, None]), strict=True):
             found[i].append(np.array([first + j]))
     return [np.unique(np.concatenate(each)) for each in found]
 
 
-def _measures(p: np.ndarray, y: Points, own: np.ndarray) -> Any:
-    """Rough measures of slices of the targets, infinite for a row itself, with their bounds."""
+def _measures(p: np.ndarray, y: Points, hidden: Hidden) -> Any:
+    """Rough measures of slices of the targets, infinite for excluded ones, with their bounds."""
     for first in range(0, len(y), STEP):
         q = y.manifold.canonical(y.read(first, min(first + STEP, len(y))))
         values, margins = y.manifold.rough_ranks(p, q)
-        itself = own[:, None] == first + np.arange(len(q))[None, :]
-        yield first, np.where(itself, np.inf, values), margins
+        values[hidden.within(slice(0, len(p)), first, first + len(q))] = np.inf
+        yield first, values, margins
 
 
 def _exact_ranks(x: Points, row: np.ndarray, y: Points, others: np.ndarray) -> list[Decimal]:

@@ -4,7 +4,8 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,9 +14,13 @@ from ..engine.plan import Plan
 from ..engine.points import Points
 from ..engine.result import Report
 from ..engine.tasks import stream
-from ..errors import MemoryPlanError, SpecError
-from ..kernels.nearest import TILE, merge, nearest
+from ..errors import SpecError
+from ..kernels.lists import Lists, one_each
+from ..kernels.nearest import merge, nearest
+from ..kernels.search import TILE
 from ..store.array import ArraySpec
+from .exclude import check_left, column, excluded_lists, heaviest, list_bytes, read_lists
+from .tiling import Tiling, fitting
 
 TASKS = (64, 20_000)
 """A job is cut into so many tasks at least, where they are long enough, and at most."""
@@ -25,8 +30,6 @@ SELECTION = 96
 """What selecting a pair costs beside its 2 n operations of the product, counted as dimensions."""
 RATIO = 16
 """Rows of a panel for each row of a block: long panels tighten thresholds, blocks save reading."""
-SLICE_BYTES = 24 << 20
-"""Bytes of a panel that are read at once, while the ones before are computed."""
 K_MAX = 1000
 
 
@@ -58,15 +61,6 @@ class KnnResult:
         return f"<{k} nearest of {n} rows, {where}; certified {self.report.certified:.2%}>"
 
 
-class Tiling(NamedTuple):
-    """How much of a task is held at a time; it changes nothing in the result."""
-
-    rows: int
-    """Query rows."""
-    step: int
-    """Rows of a slice of the panel."""
-
-
 @dataclass(frozen=True)
 class Knn(Operation):
     """The k rows of the targets nearest to each query; the targets may be the queries."""
@@ -74,15 +68,31 @@ class Knn(Operation):
     k: int
     itself: bool
     """One data set against itself: a row is not its own neighbour."""
+    heaviest: tuple[int, ...] = ()
+    """Of the pairs that are excluded, the most of 1, 2, 4 ... rows; empty where none are."""
 
     name: ClassVar[str] = "knn"
     version: ClassVar[int] = 1
 
     def parameters(self) -> dict[str, Any]:
-        return {"k": self.k, "itself": self.itself}
+        excluding = {"excluding": True} if self.heaviest else {}
+        return {"k": self.k, "itself": self.itself, **excluding}
+
+    def checks(self, position: int) -> bool:
+        return position < (1 if self.itself else 2)
+
+    def sides(self, inputs: tuple[Points, ...]) -> tuple[Points, Points]:
+        """The queries and the targets."""
+        return inputs[0], inputs[0 if self.itself else 1]
+
+    def excluded(self, inputs: tuple[Points, ...], start: int, stop: int) -> Lists | None:
+        """For each query of start:stop the targets that it must not find; None where it may all."""
+        if self.heaviest:
+            return read_lists(inputs[-2:], start, stop)
+        return one_each(np.arange(start, stop)) if self.itself else None
 
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
-        x, y = inputs[0], inputs[-1]
+        x, y = self.sides(inputs)
         pair = 2.0 * (x.manifold.n + SELECTION)
         work = pair * len(x) * len(y)
         shortest, longest = TASK_WORK
@@ -122,10 +132,10 @@ class Knn(Operation):
         self, work: Work, queries: np.ndarray, first: int, panel: tuple[int, int, int], packed: Any
     ) -> None:
         """The nearest of a panel (start, stop, step) to queries numbered from ``first``, packed."""
-        y, budget, stats = work.inputs[-1], work.budget, work.stats
+        y, budget, stats = self.sides(work.inputs)[1], work.budget, work.stats
+        hidden = self.excluded(work.inputs, first, first + len(queries))
         with stats.timing_kernel():
-            own = first if self.itself else None
-            running = nearest(y.manifold, queries, self.k, budget.place, budget.surrogate, own)
+            running = nearest(y.manifold, queries, self.k, budget.place, budget.surrogate, hidden)
         for number, block in stream(y, *panel, stats):
             with stats.timing_kernel():
                 running.fold(block, number)
@@ -149,7 +159,7 @@ class Knn(Operation):
     # --- cost -----------------------------------------------------------------------------------
 
     def cost(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Cost:
-        x, y = inputs[0], inputs[-1]
+        x, y = self.sides(inputs)
         tiling = self._tiling(inputs, layout, budget)
         pairs = float(layout.rows) * layout.others
         passes = math.ceil(layout.rows_per_block / tiling.rows)
@@ -164,29 +174,12 @@ class Knn(Operation):
         )
 
     def _tiling(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Tiling:
-        """All of a block against long slices, or what the memory allows."""
-        tiling = Tiling(max(1, layout.rows_per_block), _slice_rows(inputs[-1], layout))
-        unit = min(inputs[-1].source.chunk_rows, tiling.step)
-        if budget.task_bytes is None:
-            return tiling
-        while (needed := self._task_bytes(inputs, layout, tiling)) > budget.task_bytes:
-            fewer = Tiling(-(-tiling.rows // 2), tiling.step)
-            shorter = Tiling(tiling.rows, max(1, tiling.step // (2 * unit)) * unit)
-            cuts = [cut for cut in (fewer, shorter) if cut != tiling]
-            if not cuts:
-                raise MemoryPlanError(
-                    f"A task of knn needs at least {needed} bytes (slices of {unit} rows, "
-                    f"k={self.k})",
-                    came=f"{budget.task_bytes} bytes are allowed for one",
-                    do="Give the workers more memory or fewer threads, or store the input in "
-                    "smaller chunks.",
-                )
-            # The cut that saves more.
-            tiling = min(cuts, key=lambda cut: self._task_bytes(inputs, layout, cut))
-        return tiling
+        y = self.sides(inputs)[1]
+        needs = partial(self._task_bytes, inputs, layout)
+        return fitting(f"knn with k={self.k}", y, layout, needs, budget.task_bytes)
 
     def _task_bytes(self, inputs: tuple[Points, ...], layout: Layout, tiling: Tiling) -> int:
-        x, y = inputs[0], inputs[-1]
+        x, y = self.sides(inputs)
         n, k, rows, step = x.manifold.n, self.k, tiling.rows, tiling.step
         stored, kernel = x.dtype.itemsize, max(4, x.dtype.itemsize, y.dtype.itemsize)
         # Queries as stored, as operands, and their running answer packed and not.
@@ -195,6 +188,9 @@ class Knn(Operation):
         targets = step * (n * (kernel + 4 + 3 * y.dtype.itemsize) + 64)
         # Chunks that are decoded whole for fewer rows: as bytes and as an array.
         targets += 2 * max(0, y.source.decoded_bytes - step * y.row_bytes)
+        if self.heaviest:
+            queries += list_bytes(self.heaviest, rows)
+            queries += 2 * max(each.source.decoded_bytes for each in inputs[-2:])
         reading = queries + 2 * x.source.decoded_bytes  # before any target is there
         # The product's tile twice, the candidates of its rows, and those that are measured.
         tile = min(TILE[0], rows)
@@ -222,7 +218,7 @@ class Knn(Operation):
         return KnnResult(**arrays, report=report, plan=plan)
 
 
-def knn(x: Points, y: Points | None = None, *, k: int) -> Plan:
+def knn(x: Points, y: Points | None = None, *, k: int, exclude: Any = None) -> Plan:
     """A plan for the k nearest rows of ``y`` to every row of ``x``, by geodesic distance.
 
     Parameters
@@ -234,6 +230,9 @@ def knn(x: Points, y: Points | None = None, *, k: int) -> Plan:
         ``x`` themselves, where a row is not its own neighbour (its duplicates are).
     k : int
         Neighbours a row, 1 to 1000, and no more than there are rows to choose from.
+    exclude : array or sparse matrix, optional
+        Known pairs that must not be returned, such as the edges of a graph: a boolean mask (n, m),
+        or a scipy sparse matrix of that shape, of which what is stored and not zero is excluded.
 
     Returns
     -------
@@ -243,25 +242,18 @@ def knn(x: Points, y: Points | None = None, *, k: int) -> Plan:
     Raises
     ------
     ValueError
-        Where k exceeds the rows there are, or is not positive.
+        Where k exceeds the rows there are, or those that a row may choose from, or is not positive.
     SpecError
-        Where x and y lie on different manifolds.
+        Where x and y lie on different manifolds, or exclude is no such mask.
 
     Notes
     -----
     Exact: neighbours are ordered by (rank, row number), where the rank is computed in float64 from
     the two rows alone. The bytes do not depend on chunks, threads, executors, libraries or devices.
     """
-    for each in (x,) if y is None else (x, y):
-        if not isinstance(each, Points):
-            raise SpecError(f"knn takes Points, but {type(each)} came. Call gd.points first.")
+    check_points("knn", x, y)
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise ValueError(f"k must be a positive integer, but k={k!r} came. Pass 1 or more.")
-    if y is not None and x.manifold != y.manifold:
-        raise SpecError(
-            f"Queries and targets must lie on one manifold, but {x.manifold} and {y.manifold} "
-            "came. Convert one of them."
-        )
     available = len(x) - 1 if y is None else len(y)
     if len(x) and k > available:
         raise ValueError(
@@ -274,11 +266,22 @@ def knn(x: Points, y: Points | None = None, *, k: int) -> Plan:
             "For more neighbours use a radius, or the full distances."
         )
     inputs = (x,) if y is None else (x, y)
-    return Plan(Knn(int(k), y is None), inputs)
+    own = np.arange(len(x)) if y is None else None
+    lists = excluded_lists(exclude, (len(x), len(inputs[-1])), own)
+    if lists is None:
+        return Plan(Knn(int(k), y is None), inputs)
+    check_left(lists, len(inputs[-1]), k)
+    operation = Knn(int(k), y is None, heaviest(lists))
+    return Plan(operation, (*inputs, column(lists.starts), column(lists.others)))
 
 
-def _slice_rows(y: Points, layout: Layout) -> int:
-    """Rows read at once: some 24 MiB, in whole chunks of the storage."""
-    unit = y.source.chunk_rows
-    rows = min(layout.others_per_panel, max(1, SLICE_BYTES // max(1, y.row_bytes)))
-    return unit * max(1, rows // unit)
+def check_points(name: str, x: Points, y: Points | None = None) -> None:
+    """Raises SpecError where something else came, or points of two manifolds."""
+    for each in (x,) if y is None else (x, y):
+        if not isinstance(each, Points):
+            raise SpecError(f"{name} takes Points, but {type(each)} came. Call gd.points first.")
+    if y is not None and x.manifold != y.manifold:
+        raise SpecError(
+            f"Queries and targets must lie on one manifold, but {x.manifold} and {y.manifold} "
+            "came. Convert one of them."
+        )

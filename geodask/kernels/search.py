@@ -1,0 +1,249 @@
+"""All pairs that may be near enough, exactly, from a stream of blocks of targets.
+
+A surrogate of the rank (one product of matrices in low precision, with a proven bound) leaves for
+each query a few columns that may be nearer than its limit. Those are measured: their ranks are
+computed in float64 in one fixed order of operations, and handed to whoever asks. No more than a
+fixed buffer is ever held. Where the bound rules nothing out (a thousand equal rows), everything is
+measured, and the answer is the same.
+
+    Search             one block of queries: `fold` blocks of targets into it
+    HostSearch         products by BLAS or oneDNN, selection by the compiled loops of `scan`
+    DeviceSearch       the same in array operations alone, for GPUs
+
+Pairs that are excluded get the least product of all (`BEYOND`) before anything looks at a tile.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from ..arrays.device import Place, to_host
+from ..arrays.namespace import namespace
+from ..arrays.product import HostProduct, device_product, precision_for
+from ..arrays.select import smallest
+from ..manifolds.base import BEYOND, Manifold, Rows, Targets, rows_of
+from .lists import Hidden, Lists
+
+TILE = (1024, 2048)
+"""Query rows by target rows of one product: in bfloat16 4 MiB, a processor's cache."""
+
+DEVICE_TILE = (2048, 8192)
+"""The same on a GPU; the pairs of one tile, were all of them possible, still fit beside it."""
+
+PAIRS = 1 << 20
+"""How many pairs are measured at once."""
+
+GATHERED = 1 << 27
+"""How many coordinates of them are gathered at once on a GPU: in float64 1 GiB a side."""
+
+
+class Search(ABC):
+    """What is asked of one block of one query or more.
+
+    ``excluded``: for each query the numbers of targets that it must not meet. `fold` may be called
+    with the targets in any order and in blocks of any size: the answer is the same.
+    """
+
+    best: int
+    """So many pairs of a query rule out all that are farther."""
+    capacity: int
+    """So many pairs of a query are held on the host before they are measured."""
+
+    def __init__(
+        self,
+        manifold: Manifold,
+        x: np.ndarray,
+        place: Place,
+        precision: str,
+        excluded: Lists | None,
+    ):
+        self.manifold, self.x, self.place = manifold, x, place
+        self.precision = manifold.precision(precision_for(place, precision))
+        self.certified = np.ones(len(x), bool)
+        self.pairs = 0
+        """Pairs considered so far."""
+        self.measured = 0
+        """Pairs whose rank was computed in float64."""
+        self.rows = rows_of(manifold, self._put(x))
+        self.queries = manifold.queries(self.rows, self.precision)
+        self._excluded = excluded
+
+    @abstractmethod
+    def _put(self, rows: np.ndarray) -> Any:
+        """Rows where they are computed with."""
+
+    @abstractmethod
+    def _limits(self) -> Any:
+        """For each query the rank beyond which it asks for nothing, as far as it is known."""
+
+    @abstractmethod
+    def _take(self, part: slice, rows: Any, ranks: Any, numbers: Any) -> None:
+        """Takes in measured pairs of the queries ``part``: their rows in it, ranks and targets."""
+
+    @abstractmethod
+    def _fold(self, block: Rows, targets: Targets, first: int) -> None:
+        """Takes in targets that are ready."""
+
+    @np.errstate(over="ignore")  # of a rank in another frame, whose floor is then minus infinity
+    def fold(self, y: np.ndarray, first: int) -> None:
+        """Takes in the targets ``y`` (rows, n), whose first row has the number ``first``."""
+        if len(y) == 0:
+            return
+        block = rows_of(self.manifold, self._put(y))
+        targets = self.manifold.targets(block, self.queries.frame, self.precision)
+        self.pairs += len(self.x) * len(y)
+        # Rows whose bound is not a number (NaN, infinity in the data) cannot be certified.
+        sound = math.isfinite(targets.below) and bool(np.isfinite(to_host(targets.above)).all())
+        self.certified &= np.isfinite(to_host(self.queries.slack)) & sound
+        self._fold(block, targets, first)
+
+
+class HostSearch(Search):
+    """The search by compiled loops over tiles in host memory."""
+
+    def __init__(self, *of: Any):
+        super().__init__(*of)
+        q, capacity = min(TILE[0], len(self.x)), self.capacity
+        self._hidden = Hidden(self._excluded, TILE[0])
+        tile = q, TILE[1]
+        self._tile = (
+            self.queries.scores(tile)
+            if self.queries.scores
+            else HostProduct(self.place.library, self.precision, tile)
+        )
+        self._buffer = (
+            np.empty((q, capacity), np.int32),
+            np.empty((q, capacity), np.float32),
+            np.empty((q, capacity), np.float32),
+            np.zeros(q, np.int32),
+        )
+        self._pairs = np.empty((2, q * capacity), np.int64)
+
+    def _put(self, rows: np.ndarray) -> np.ndarray:
+        return rows
+
+    def _fold(self, block: Rows, targets: Targets, first: int) -> None:
+        for begin in range(0, len(self.x), TILE[0]):
+            self._fold_rows(slice(begin, min(begin + TILE[0], len(self.x))), block, targets, first)
+
+    def _fold_rows(self, part: slice, block: Rows, targets: Targets, first: int) -> None:
+        from .scan import pattern_of, scan
+
+        count = part.stop - part.start
+        slack = self.queries.slack[part]
+        twice = 2 * slack + targets.below
+        buffer = tuple(held[:count] for held in self._buffer)
+        floors = self._floors(part, targets)
+        self._measure_all(part, block, targets.beyond, first)
+        for begin in range(0, len(block.points), TILE[1]):
+            columns = slice(begin, begin + TILE[1])
+            tile = self._tile(self.queries.operand[part], targets.operand[columns])
+            patterns = tuple(tile.view(f"{kind}{tile.itemsize}") for kind in "ui")
+            hidden = self._hidden.within(part, first + begin, first + begin + tile.shape[1])
+            patterns[0][hidden] = pattern_of(BEYOND, tile.itemsize)
+            starts = np.zeros(count, np.int64)
+            bounds = floors, twice, targets.above[columns], self.queries.share
+            while scan(patterns, begin, self.best, bounds, starts, buffer):
+                self._measure(part, block, floors, buffer, first)
+                np.maximum(floors, self._floors(part, targets), out=floors)
+        self._measure(part, block, floors, buffer, first)
+
+    def _floors(self, part: slice, targets: Targets) -> np.ndarray:
+        """Below this product no target is within the limit, by what has been measured."""
+        from .scan import LOWEST
+
+        queries = self.queries
+        floors = self.manifold.score(self._limits(), queries) - queries.slack - targets.below
+        # A floor that is no number rules out nothing.
+        return np.where(floors[part] > LOWEST, floors[part], LOWEST)
+
+    def _measure(self, part: slice, block: Rows, floors: Any, buffer: Any, first: int) -> None:
+        """Ranks of all that the buffers hold, and the buffers empty again."""
+        from .scan import collect
+
+        total = collect(self.best, floors, buffer, self._pairs[0], self._pairs[1])
+        self._rank(part, block, self._pairs[0, :total], self._pairs[1, :total], first)
+
+    def _measure_all(self, part: slice, block: Rows, beyond: Any, first: int) -> None:
+        """Targets that the operands cannot represent, against every query."""
+        if len(beyond) == 0:
+            return
+        count, beyond = part.stop - part.start, np.sort(beyond)
+        hidden, numbers = self._hidden.within(part, first, first + len(block.points))
+        places = np.minimum(np.searchsorted(beyond, numbers), len(beyond) - 1)
+        there = beyond[places] == numbers
+        hidden, places = hidden[there], places[there]
+        step = max(1, PAIRS // count)
+        for begin in range(0, len(beyond), step):
+            some = beyond[begin : begin + step]
+            possible = np.ones((count, len(some)), bool)
+            here = (places >= begin) & (places < begin + step)
+            possible[hidden[here], places[here] - begin] = False
+            rows, others = np.nonzero(possible)
+            self._rank(part, block, rows, some[others], first)
+
+    def _rank(self, part: slice, block: Rows, rows: Any, others: Any, first: int) -> None:
+        for begin in range(0, len(rows), PAIRS):
+            i, j = rows[begin : begin + PAIRS], others[begin : begin + PAIRS]
+            ranks = self.manifold.pair_ranks(self.rows, i + part.start, block, j)
+            self._take(part, i, ranks, j + first)
+        self.measured += len(rows)
+
+
+class DeviceSearch(Search):
+    """The search in array operations alone: for torch and cupy on a GPU."""
+
+    def __init__(self, *of: Any):
+        super().__init__(*of)
+        self._hidden = Hidden(self._excluded, DEVICE_TILE[0])
+
+    def _put(self, rows: np.ndarray) -> Any:
+        return self.place.put(rows)
+
+    def _fold(self, block: Rows, targets: Targets, first: int) -> None:
+        rows, others = len(self.x), block.points.shape[0]
+        for begin in range(0, rows, DEVICE_TILE[0]):
+            part = slice(begin, min(begin + DEVICE_TILE[0], rows))
+            for left in range(0, others, DEVICE_TILE[1]):
+                columns = slice(left, min(left + DEVICE_TILE[1], others))
+                self._fold_tile(part, columns, block, targets, first)
+
+    def _fold_tile(
+        self, part: slice, columns: slice, block: Rows, targets: Targets, first: int
+    ) -> None:
+        share = self.queries.share
+        scores = self.queries.scores
+        multiply = scores.on_device if scores else device_product
+        tile = multiply(self.queries.operand[part, :], targets.operand[columns, :])
+        xp = namespace(tile)
+        hidden = self._hidden.within(part, first + columns.start, first + columns.stop)
+        hidden = tuple(map(self.place.put, hidden))
+        tile[hidden] = BEYOND
+        floors = self.manifold.score(self._limits(), self.queries)[part]
+        floors = floors - self.queries.slack[part] - targets.below
+        # The best products of this tile already rule out what none of them can lose to.
+        if self.best < tile.shape[1]:
+            short = smallest(-tile, self.best)
+            lower = xp.astype(xp.take_along_axis(tile, short, axis=1), xp.float64)
+            above = xp.take(targets.above[columns], short.reshape(-1), axis=0)
+            lower = lower - share * xp.abs(lower) - xp.reshape(above, lower.shape)
+            proven = xp.min(lower, axis=1) - 2 * self.queries.slack[part] - targets.below
+            floors = xp.maximum(floors, proven)
+        # The scores are float32, and rounding keeps the order: none is lost by it.
+        if share:  # where it is 0 and a floor infinite, their product is NaN
+            floors = floors - share * xp.abs(floors)
+        possible = tile >= xp.astype(floors, xp.float32)[:, None]
+        if targets.beyond.shape[0]:
+            numbers = xp.arange(columns.start, columns.stop, device=targets.beyond.device)
+            possible = possible | xp.any(numbers[:, None] == targets.beyond[None, :], axis=1)
+        possible[hidden] = False
+        i, j = xp.nonzero(possible)
+        step = max(1, min(PAIRS, GATHERED // self.manifold.n))
+        for begin in range(0, i.shape[0], step):
+            rows = i[begin : begin + step]
+            others = j[begin : begin + step] + columns.start
+            ranks = self.manifold.pair_ranks(self.rows, rows + part.start, block, others)
+            self._take(part, rows, ranks, others + first)
+        self.measured += int(i.shape[0])
