@@ -23,6 +23,7 @@ _HOMES = {
     "ops.knn": "knn",
     "ops.plan": "plan",
     "ops.pointwise": "dist exp_map geodesic inner log_map midpoint norm project transport",
+    "ops.ranks": "ranks",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

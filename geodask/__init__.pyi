@@ -36,5 +36,6 @@ from .ops.pointwise import midpoint as midpoint
 from .ops.pointwise import norm as norm
 from .ops.pointwise import project as project
 from .ops.pointwise import transport as transport
+from .ops.ranks import ranks as ranks
 
 __version__: str

@@ -12,6 +12,7 @@ from geodask.arrays.product import has_bfloat16
 from geodask.kernels import nearest
 from geodask.kernels.lists import Lists, one_each
 from geodask.kernels.nearest import DeviceNearest, HostNearest
+from geodask.ops.exclude import mask_lists, with_one
 
 TORCH, NUMPY, CUDA = Place("torch", "cpu"), Place("numpy", "cpu"), Place("torch", "cuda")
 Kernel = tuple[type[nearest.Nearest], Place, str]
@@ -70,12 +71,16 @@ class Question:
     own: int | None = None
     indices: np.ndarray | None = None
     ranks: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    """Further pairs that must not be found."""
 
     def __post_init__(self) -> None:
         if self.y is None:
             self.own = 0
         if self.indices is None:
             found = brute.ranks(self.space, self.x, self.targets)
+            if self.mask is not None:
+                found = np.where(self.mask, np.inf, found)
             self.indices, self.ranks = brute.nearest(found, self.k, itself=self.y is None)
 
     @property
@@ -84,7 +89,10 @@ class Question:
 
     @property
     def excluded(self) -> Lists | None:
-        """What each row must not find: itself, where it is among the targets."""
+        """What each row must not find: itself, where it is among the targets; or the mask."""
+        if self.mask is not None:
+            lists = mask_lists(self.mask, self.mask.shape)
+            return with_one(lists, np.arange(len(self.x))) if self.y is None else lists
         return None if self.own is None else one_each(np.arange(self.own, self.own + len(self.x)))
 
     @property

@@ -1,7 +1,8 @@
 """Selection by surrogates that err as far as their bounds allow, and the wrong way."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from geodask.arrays.namespace import namespace
 from geodask.arrays.product import rounded
 from geodask.arrays.threads import one_thread_each
 from geodask.kernels import scan
+from geodask.kernels.counting import DeviceCounting, HostCounting, sorted_marks
+from geodask.kernels.nearest import HostNearest
 from geodask.manifolds import Euclidean
 from geodask.manifolds.base import BEYOND, Queries, Rows, Targets
 from neighbours import RUNNABLE, Kernel, Question, assert_right, cut
@@ -57,15 +60,20 @@ class Hostile:
 
     def answer(self, kernel: Kernel, blocks: list[tuple[int, int]]) -> Any:
         kind, place, precision = kernel
+        make = partial(kind, Euclidean(1), self.of.x, self.of.k, place, precision, self.of.excluded)
+        return self.folded(make, blocks).result()
+
+    def folded(self, make: Callable[[], Any], blocks: list[tuple[int, int]]) -> Any:
+        """A search with this surrogate, the targets folded in these blocks."""
         with pytest.MonkeyPatch.context() as patch:
             for name in ("queries", "targets", "score"):
                 method = getattr(self, name)
                 patch.setattr(Euclidean, name, lambda _, *rest, method=method: method(*rest))
-            running = kind(Euclidean(1), self.of.x, self.of.k, place, precision, self.of.excluded)
+            running = make()
             for start, stop in blocks:
                 self.first = start
                 running.fold(self.of.targets[start:stop], start)
-        return running.result()
+        return running
 
 
 def operand(values: np.ndarray, like_rows: Rows, precision: str) -> Any:
@@ -79,12 +87,16 @@ def like(values: np.ndarray, rows: Rows) -> Any:
     return namespace(rows.points).asarray(values.astype(np.float64))
 
 
-def hostile(seed: int, m: int, k: int, itself: bool) -> Hostile:
+def hostile(seed: int, m: int, k: int, itself: bool, excluding: float = 0.0) -> Hostile:
     """Whole numbers at random; what is near scores as low as it may, what is far as high."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 10, (m, 1)).astype(np.float64)
     x = y if itself else rng.integers(0, 10, (rng.integers(1, 7), 1)).astype(np.float64)
-    of = Question("Euclidean", x, None if itself else y, k)
+    mask = rng.random((len(x), m)) < excluding
+    mask[:, :2] = False  # of which one may be the row itself
+    left = m - (mask | (np.eye(*mask.shape) > 0 if itself else mask)).sum(axis=1)
+    k = max(1, min(k, int(left.min())))
+    of = Question("Euclidean", x, None if itself else y, k, mask=mask if excluding else None)
     ranks = (x - y.T) ** 2
     slack, above = rng.integers(0, 6, len(x)), rng.integers(0, 6, m)
     below, shift = int(rng.integers(0, 6)), int(rng.integers(0, 90))
@@ -106,6 +118,42 @@ def test_the_worst_surrogate_hides_no_neighbour(data: Any, seed: int, kernel: Ke
     surrogate = hostile(seed, m, min(max(1, k), m - 1), itself)
     size = data.draw(st.integers(1 + m // 5, m))
     assert_right(surrogate.of, surrogate.answer(kernel, cut(m, size)))
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(st.data(), st.integers(0, 2**32), st.sampled_from(RUNNABLE))
+def test_the_worst_surrogate_hides_nothing_beside_what_is_excluded(
+    data: Any, seed: int, kernel: Kernel
+) -> None:
+    itself = data.draw(st.booleans())
+    m = data.draw(st.integers(9, 40 if itself else 400))
+    k = data.draw(st.sampled_from([1, 2, 3, 30, m // 2, m]))
+    surrogate = hostile(seed, m, k, itself, data.draw(st.sampled_from([0.01, 0.3, 0.7])))
+    size = data.draw(st.integers(1 + m // 5, m))
+    assert_right(surrogate.of, surrogate.answer(kernel, cut(m, size)))
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(st.data(), st.integers(0, 2**32), st.sampled_from(RUNNABLE))
+def test_the_worst_surrogate_hides_nothing_that_counts(
+    data: Any, seed: int, kernel: Kernel
+) -> None:
+    """Marks are the k-th nearest, around which the surrogate errs, and some nearer ones."""
+    kind, place, precision = kernel
+    itself = data.draw(st.booleans())
+    m = data.draw(st.integers(2, 40 if itself else 400))
+    k = data.draw(st.sampled_from([1, 2, 3, 30, m // 2]))
+    surrogate = hostile(seed, m, min(max(1, k), m - 1), itself)
+    of, chosen = surrogate.of, sorted({0, surrogate.of.k // 2, surrogate.of.k - 1})
+    marks, _ = sorted_marks(
+        np.repeat(np.arange(len(of.x)), len(chosen)),
+        of.ranks[:, chosen].ravel(),
+        of.indices[:, chosen].ravel(),
+    )
+    count = HostCounting if kind is HostNearest else DeviceCounting
+    make = partial(count, Euclidean(1), of.x, marks, place, precision, of.excluded)
+    running = surrogate.folded(make, cut(m, data.draw(st.integers(1 + m // 5, m))))
+    assert running.counts().reshape(len(of.x), -1).tolist() == [chosen] * len(of.x)
 
 
 def test_a_floor_below_all_scores_is_above_those_of_rows_beyond() -> None:

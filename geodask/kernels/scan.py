@@ -196,7 +196,7 @@ def insert(ranks, indices, rows, new_ranks, new_indices):
     for c in range(len(rows)):
         i, rank, index = rows[c], new_ranks[c], new_indices[c]
         held, other = ranks[i, last], indices[i, last]
-        if rank > held or (rank == held and index >= other):
+        if not (rank < held or (rank == held and index < other)):
             continue
         place = last
         while place > 0 and (
@@ -206,3 +206,25 @@ def insert(ranks, indices, rows, new_ranks, new_indices):
             ranks[i, place], indices[i, place] = ranks[i, place - 1], indices[i, place - 1]
             place -= 1
         ranks[i, place], indices[i, place] = rank, index
+
+
+@compiled
+def tally(first, marks, found):
+    """Notes for each measured pair the first mark of its query that it comes before.
+
+    marks: as in `counting.Marks`; found: rows, ranks and numbers of the pairs. A rank that is no
+    number comes before none.
+    """
+    starts, ranks, numbers = marks
+    rows, new_ranks, new_numbers = found
+    for c in range(len(rows)):
+        low, high = starts[rows[c]], starts[rows[c] + 1]
+        end, rank, number = high, new_ranks[c], new_numbers[c]
+        while low < high:
+            middle = (low + high) // 2
+            if rank < ranks[middle] or (rank == ranks[middle] and number < numbers[middle]):
+                high = middle
+            else:
+                low = middle + 1
+        if low < end:
+            first[low] += 1

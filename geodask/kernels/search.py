@@ -234,7 +234,7 @@ class DeviceSearch(Search):
         # The scores are float32, and rounding keeps the order: none is lost by it.
         if share:  # where it is 0 and a floor infinite, their product is NaN
             floors = floors - share * xp.abs(floors)
-        possible = tile >= xp.astype(floors, xp.float32)[:, None]
+        possible = ~(tile < xp.astype(floors, xp.float32)[:, None])  # all, where one is NaN
         if targets.beyond.shape[0]:
             numbers = xp.arange(columns.start, columns.stop, device=targets.beyond.device)
             possible = possible | xp.any(numbers[:, None] == targets.beyond[None, :], axis=1)

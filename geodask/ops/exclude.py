@@ -86,6 +86,19 @@ def with_one(lists: Lists, also: np.ndarray) -> Lists:
     return Lists(np.searchsorted(rows[new], np.arange(len(also) + 1)), others[new])
 
 
+def selected(lists: Lists, rows: np.ndarray) -> Lists:
+    """The lists of some rows."""
+    starts, sizes = lists.starts[rows], np.diff(lists.starts)[rows]
+    new = np.concatenate([[0], np.cumsum(sizes)])
+    return Lists(new, lists.others[np.arange(new[-1]) + np.repeat(starts - new[:-1], sizes)])
+
+
+def holds(lists: Lists, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Whether the list of each row holds the other: (pairs,) bool, of sorted distinct pairs."""
+    width = 1 + max(lists.others.max(initial=0), others.max(initial=0))
+    return np.isin(rows * width + others, lists.rows * width + lists.others)
+
+
 def heaviest(lists: Lists) -> tuple[int, ...]:
     """The most pairs of 1, 2, 4, 8 ... consecutive rows: for the memory of a task."""
     starts, rows = lists.starts, len(lists.starts) - 1
@@ -100,7 +113,7 @@ def list_bytes(most: tuple[int, ...], rows: int) -> int:
 
 def column(values: np.ndarray) -> Points:
     """Integers as rows of an input: float64 holds them below 2^53."""
-    rows = values.reshape(len(values), -1).astype(np.float64)
+    rows = (values[:, None] if values.ndim == 1 else values).astype(np.float64)
     return Points(Memory(rows.shape, rows.dtype, rows), Euclidean(rows.shape[1]))
 
 

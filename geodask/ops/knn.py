@@ -93,15 +93,7 @@ class Knn(Operation):
 
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
         x, y = self.sides(inputs)
-        pair = 2.0 * (x.manifold.n + SELECTION)
-        work = pair * len(x) * len(y)
-        shortest, longest = TASK_WORK
-        pairs = max(shortest, min(work / TASKS[0], longest), work / TASKS[1]) / pair
-        rows = 1 << round(math.log2(max(1.0, math.sqrt(pairs / RATIO))))
-        rows = max(1, min(rows, len(x), (1 << 23) // self.k))
-        # Panels of one size: the last one is not a small remainder.
-        panels = max(1, round(len(y) / max(1.0, pairs / rows)))
-        return Layout(len(x), rows, len(y), max(1, math.ceil(len(y) / panels)))
+        return pairs_layout(x.manifold.n, len(x), len(y), (1 << 23) // self.k)
 
     def outputs(self, inputs: tuple[Points, ...], layout: Layout) -> list[ArraySpec]:
         n, rows = layout.rows, layout.rows_per_block
@@ -273,6 +265,19 @@ def knn(x: Points, y: Points | None = None, *, k: int, exclude: Any = None) -> P
     check_left(lists, len(inputs[-1]), k)
     operation = Knn(int(k), y is None, heaviest(lists))
     return Plan(operation, (*inputs, column(lists.starts), column(lists.others)))
+
+
+def pairs_layout(n: int, queries: int, others: int, most: int = 1 << 23) -> Layout:
+    """The cut of all pairs of rows into tasks, of at most so many query rows."""
+    pair = 2.0 * (n + SELECTION)
+    work = pair * queries * others
+    shortest, longest = TASK_WORK
+    pairs = max(shortest, min(work / TASKS[0], longest), work / TASKS[1]) / pair
+    rows = 1 << round(math.log2(max(1.0, math.sqrt(pairs / RATIO))))
+    rows = max(1, min(rows, queries, most))
+    # Panels of one size: the last one is not a small remainder.
+    panels = max(1, round(others / max(1.0, pairs / rows)))
+    return Layout(queries, rows, others, max(1, math.ceil(others / panels)))
 
 
 def check_points(name: str, x: Points, y: Points | None = None) -> None:
