@@ -325,6 +325,27 @@ def test_rows_that_are_no_numbers_are_not_certified(space: str, settings: dict[s
     assert result.ranks[2] == brute(ranks, np.array([[2, 9]]))[0]
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("space", SPACES)
+def test_a_row_that_is_no_number_comes_after_all_others(space: str, kernel: Kernel) -> None:
+    kind, place, precision = kernel
+    kind = HostCounting if kind is HostNearest else DeviceCounting
+    manifold, x = SPACES[space], rows(space, 300)
+    x[7] = np.nan
+    ranks = all_ranks(manifold, x, x)
+    ranks[:, 7] = np.nan
+    pairs = np.stack([np.repeat(np.arange(40), 3), np.random.default_rng(2).integers(40, 300, 120)])
+    pairs = np.unique(pairs.T, axis=0)
+    marks, order = sorted_marks(pairs[:, 0], ranks[pairs[:, 0], pairs[:, 1]], pairs[:, 1])
+    running = kind(manifold, x[:40], marks, place, precision, gd_lists(np.eye(40, 300) > 0))
+    for start, stop in cut(300, 77):
+        running.fold(x[start:stop], start)
+    assert not running.certified.any()
+    sound = pairs[order, 0] != 7
+    right = brute(ranks, pairs)[order] - 1
+    assert (running.counts()[sound] == right[sound]).all()
+
+
 # --- what is made of them -------------------------------------------------------------------------
 
 
