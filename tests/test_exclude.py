@@ -11,24 +11,9 @@ from scipy import sparse
 import geodask as gd
 from geodask.kernels import search
 from geodask.kernels.lists import Hidden, Lists
-from geodask.manifolds.base import rows_of
 from geodask.ops.exclude import excluded_lists, heaviest, list_bytes, mask_lists
+from graphs import SPACES, all_ranks, lists_of, random_mask, rows, with_own
 from neighbours import KERNELS, Kernel, cut
-
-SPACES = {"Sphere": gd.Sphere(6), "Euclidean": gd.Euclidean(5), "PoincareBall": gd.PoincareBall(4)}
-
-
-def rows(space: str, n: int, seed: int = 1) -> np.ndarray:
-    """Random rows, and some of them twice."""
-    x = SPACES[space].random(n, seed=seed)
-    x[n // 2 : n // 2 + 9] = x[:9]
-    return x.astype(np.float32)
-
-
-def all_ranks(manifold: gd.Manifold, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    i, j = np.indices((len(x), len(y))).reshape(2, -1)
-    ranks = manifold.pair_ranks(rows_of(manifold, x), i, rows_of(manifold, y), j)
-    return ranks.reshape(len(x), len(y))
 
 
 def brute(manifold: gd.Manifold, x: np.ndarray, y: np.ndarray, mask: np.ndarray, k: int) -> Any:
@@ -37,14 +22,6 @@ def brute(manifold: gd.Manifold, x: np.ndarray, y: np.ndarray, mask: np.ndarray,
     numbers = np.broadcast_to(np.arange(len(y)), ranks.shape)
     order = np.lexsort((numbers, ranks, mask), axis=1)[:, :k]
     return order, np.take_along_axis(ranks, order, axis=1)
-
-
-def random_mask(n: int, m: int, share: float, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).random((n, m)) < share
-
-
-def with_own(mask: np.ndarray) -> np.ndarray:
-    return mask | np.eye(len(mask), dtype=bool)
 
 
 # --- kernels ------------------------------------------------------------------------------------
@@ -86,7 +63,7 @@ def test_no_kernel_finds_what_is_excluded(
         for tile in ((1024, 2048), (32, 128)):
             monkeypatch.setattr(search, "TILE", tile)
             monkeypatch.setattr(search, "DEVICE_TILE", tile)
-            running = kind(manifold, x, k, place, precision, mask_lists(mask, mask.shape))
+            running = kind(manifold, x, k, place, precision, lists_of(mask))
             for start, stop in cut(len(y), 333)[::-1]:
                 running.fold(y[start:stop], start)
             found = running.result()
@@ -102,7 +79,7 @@ def test_targets_beyond_the_operands_are_excluded_too(kernel: Kernel) -> None:
     y[::3] *= 1e25  # farther than the operands can hold: measured one and all
     mask = random_mask(40, 300, 0.5)
     kind, place, precision = kernel
-    running = kind(manifold, x, 110, place, precision, mask_lists(mask, mask.shape))
+    running = kind(manifold, x, 110, place, precision, lists_of(mask))
     for start, stop in cut(300, 77):
         running.fold(y[start:stop], start)
     assert (running.result()[0] == brute(manifold, x, y, mask, 110)[0]).all()
@@ -110,7 +87,7 @@ def test_targets_beyond_the_operands_are_excluded_too(kernel: Kernel) -> None:
 
 def test_the_pairs_of_a_tile_are_those_of_the_mask() -> None:
     mask = random_mask(50, 90, 0.2)
-    hidden = Hidden(mask_lists(mask, mask.shape), 16)
+    hidden = Hidden(lists_of(mask), 16)
     for begin, end in cut(50, 16):
         for first, stop in ((0, 90), (13, 40), (89, 90), (40, 40)):
             found = np.zeros((end - begin, stop - first), bool)

@@ -10,30 +10,8 @@ import pytest
 from scipy import sparse
 
 import geodask as gd
-from geodask.kernels import counting, scan, search
-from geodask.kernels.counting import DeviceCounting, HostCounting, sorted_marks
-from geodask.kernels.nearest import HostNearest
-from neighbours import KERNELS, Kernel, cut
-from test_exclude import SPACES, all_ranks, random_mask, rows, with_own
-
-
-def random_pairs(n: int, p: int, seed: int = 0) -> np.ndarray:
-    """Pairs of different rows in no order, of few rows and of many, some twice."""
-    rng = np.random.default_rng(seed)
-    of = np.where(rng.random(p) < 0.3, rng.integers(0, 3, p), rng.integers(0, n, p))
-    pairs = np.stack([of, (of + rng.integers(1, n, p)) % n], axis=1)
-    return np.concatenate([pairs, pairs[: p // 10]])
-
-
-def brute(ranks: np.ndarray, pairs: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-    """By the definition, a pair at a time."""
-    numbers, found = np.arange(len(ranks)), []
-    for row, other in pairs:
-        rank = ranks[row, other]
-        before = (ranks[row] < rank) | ((ranks[row] == rank) & (numbers < other))
-        before[[row, other]] = False
-        found.append(1 + int((before & ~(mask[row] if mask is not None else before[row])).sum()))
-    return np.array(found, np.int64)
+from geodask.kernels.counting import HostCounting
+from graphs import SPACES, all_ranks, brute_ranks, random_mask, random_pairs, rows
 
 
 def assert_brute(result: Any, x: np.ndarray, pairs: np.ndarray, mask: Any = None) -> None:
@@ -41,7 +19,7 @@ def assert_brute(result: Any, x: np.ndarray, pairs: np.ndarray, mask: Any = None
     ranks = all_ranks(manifold, x, x)
     found = np.asarray(result.ranks)
     assert found.dtype == np.int64
-    assert (found == brute(ranks, pairs, mask)).all()
+    assert (found == brute_ranks(ranks, pairs, mask)).all()
     distances = manifold.rank_to_dist(ranks[pairs[:, 0], pairs[:, 1]])
     assert np.asarray(result.distances).tobytes() == distances.tobytes()
     assert np.asarray(result.certified).all()
@@ -51,103 +29,6 @@ def assert_brute(result: Any, x: np.ndarray, pairs: np.ndarray, mask: Any = None
 @pytest.fixture
 def many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("geodask.ops.knn.TASK_WORK", (1e6, 4e16))
-
-
-# --- kernels ------------------------------------------------------------------------------------
-
-
-def counts(
-    manifold: gd.Manifold, x: np.ndarray, pairs: np.ndarray, mask: np.ndarray, kernel: Kernel
-) -> np.ndarray:
-    """The kernel's ranks of sorted pairs that begin at row 0 and leave none out."""
-    kind, place, precision = kernel
-    kind = HostCounting if kind is HostNearest else DeviceCounting
-    ranks = all_ranks(manifold, x, x)[pairs[:, 0], pairs[:, 1]]
-    marks, order = sorted_marks(pairs[:, 0], ranks, pairs[:, 1])
-    queries = x[: pairs[-1, 0] + 1]
-    hidden = gd_lists(mask[: len(queries)])
-    running = kind(manifold, queries, marks, place, precision, hidden)
-    for start, stop in cut(len(x), 333)[::-1]:
-        running.fold(x[start:stop], start)
-    assert running.certified.all()
-    found = np.empty(len(pairs), np.int64)
-    found[order] = 1 + running.counts()
-    return found
-
-
-def gd_lists(mask: np.ndarray) -> Any:
-    from geodask.ops.exclude import mask_lists
-
-    return mask_lists(mask, mask.shape)
-
-
-def marked(n: int, queries: int, seed: int = 3) -> np.ndarray:
-    """Sorted pairs of the first rows: one or more each."""
-    pairs = random_pairs(n, 900, seed)
-    pairs = pairs[pairs[:, 0] < queries]
-    one_each = np.stack([np.arange(queries), np.arange(queries) + 1], axis=1)
-    return np.unique(np.concatenate([pairs, one_each]), axis=0)
-
-
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("space", SPACES)
-def test_kernels_against_brute_force(
-    space: str, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    x, pairs = rows(space, 700), marked(700, 70)
-    for share in (0.0, 0.5):
-        mask = with_own(random_mask(700, 700, share))
-        right = brute(all_ranks(SPACES[space], x, x), pairs, mask)
-        for tile in ((1024, 2048), (32, 128)):
-            monkeypatch.setattr(search, "TILE", tile)
-            monkeypatch.setattr(search, "DEVICE_TILE", tile)
-            assert (counts(SPACES[space], x, pairs, mask, kernel) == right).all()
-
-
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("held", [1, 4, 256])
-def test_equal_rows_count_by_their_number(
-    held: int, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(counting, "HELD", held)
-    x = np.repeat(rows("Sphere", 30)[:1], 400, axis=0)
-    pairs = marked(400, 50)
-    expected = 1 + pairs[:, 1] - (pairs[:, 0] < pairs[:, 1])
-    mask = np.eye(400, dtype=bool)
-    assert (counts(SPACES["Sphere"], x, pairs, mask, kernel) == expected).all()
-
-
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_only_what_may_be_as_near_is_measured(kernel: Kernel) -> None:
-    kind, place, precision = kernel
-    kind = HostCounting if kind is HostNearest else DeviceCounting
-    manifold, x = gd.Sphere(24), gd.Sphere(24).random(2000, seed=0).astype(np.float32)
-    ranks = all_ranks(manifold, x[:100], x)
-    np.fill_diagonal(ranks, np.inf)
-    nearest = np.argsort(ranks, axis=1)[:, 4]
-    marks, _ = sorted_marks(np.arange(100), ranks[np.arange(100), nearest], nearest)
-    running = kind(manifold, x[:100], marks, place, precision, gd_lists(np.eye(100, 2000) > 0))
-    running.fold(x, 0)
-    assert (running.counts() == 4).all()
-    assert running.pairs == 100 * 2000
-    assert 5 * 100 <= running.measured < (8 if precision == "float32" else 60) * 100
-
-
-def test_a_tally_is_that_of_the_definition() -> None:
-    rng = np.random.default_rng(0)
-    at, ranks, numbers = rng.integers(0, 5, 60), rng.integers(0, 4, 60) * 1.0, np.arange(60)
-    at[:5] = np.arange(5)
-    ranks[7] = math.nan
-    marks, order = sorted_marks(at, ranks, numbers)
-    first = np.zeros(60, np.int64)
-    found = rng.integers(0, 5, 200), rng.integers(-1, 5, 200) * 1.0, rng.integers(0, 60, 200)
-    found[1][::9] = math.nan
-    scan.tally(first, tuple(marks), found)
-    for place, mark in enumerate(order):
-        rank = np.inf if np.isnan(ranks[mark]) else ranks[mark]
-        before = (found[1] < rank) | ((found[1] == rank) & (found[2] < numbers[mark]))
-        start = marks.starts[at[mark]]
-        assert first[start : place + 1].sum() == (before & (found[0] == at[mark])).sum()
 
 
 # --- plans --------------------------------------------------------------------------------------
@@ -322,28 +203,7 @@ def test_rows_that_are_no_numbers_are_not_certified(space: str, settings: dict[s
     assert np.isnan(result.distances[:2]).all() or space == "Sphere"
     assert result.ranks[0] == 59  # after all that can be ranked
     ranks = all_ranks(SPACES[space], x, x)
-    assert result.ranks[2] == brute(ranks, np.array([[2, 9]]))[0]
-
-
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("space", SPACES)
-def test_a_row_that_is_no_number_comes_after_all_others(space: str, kernel: Kernel) -> None:
-    kind, place, precision = kernel
-    kind = HostCounting if kind is HostNearest else DeviceCounting
-    manifold, x = SPACES[space], rows(space, 300)
-    x[7] = np.nan
-    ranks = all_ranks(manifold, x, x)
-    ranks[:, 7] = np.nan
-    pairs = np.stack([np.repeat(np.arange(40), 3), np.random.default_rng(2).integers(40, 300, 120)])
-    pairs = np.unique(pairs.T, axis=0)
-    marks, order = sorted_marks(pairs[:, 0], ranks[pairs[:, 0], pairs[:, 1]], pairs[:, 1])
-    running = kind(manifold, x[:40], marks, place, precision, gd_lists(np.eye(40, 300) > 0))
-    for start, stop in cut(300, 77):
-        running.fold(x[start:stop], start)
-    assert not running.certified.any()
-    sound = pairs[order, 0] != 7
-    right = brute(ranks, pairs)[order] - 1
-    assert (running.counts()[sound] == right[sound]).all()
+    assert result.ranks[2] == brute_ranks(ranks, np.array([[2, 9]]))[0]
 
 
 # --- what is made of them -------------------------------------------------------------------------
@@ -376,7 +236,7 @@ def test_mean_rank_and_map(excluding: str) -> None:
         ]
     )
     for result in (plan.compute(), plan.persist()):
-        assert result.mean_rank == brute(ranks, pairs, mask).mean()
+        assert result.mean_rank == brute_ranks(ranks, pairs, mask).mean()
         assert result.mean_average_precision == pytest.approx(expected, rel=1e-12)
         assert isinstance(result.mean_average_precision, float)
 

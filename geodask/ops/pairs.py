@@ -67,5 +67,7 @@ def asked(pairs: Any, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             f"A pair is of two rows, but pair {alone[0]} is {tuple(map(int, values[alone[0]]))}. "
             "Leave out pairs of a row with itself: they have no rank."
         )
-    distinct, order = np.unique(values.astype(np.int64), axis=0, return_inverse=True)
-    return distinct[:, 0], distinct[:, 1], order.reshape(-1)
+    width = max(1, n)
+    values = values.astype(np.int64)
+    distinct, order = np.unique(values[:, 0] * width + values[:, 1], return_inverse=True)
+    return distinct // width, distinct % width, order

@@ -20,13 +20,14 @@ from ..kernels.search import PAIRS, TILE
 from ..store.array import ArraySpec
 from .exclude import (
     column,
-    excluded_lists,
     heaviest,
     holds,
     list_bytes,
+    mask_lists,
     read_integers,
     read_lists,
     selected,
+    with_one,
 )
 from .knn import check_points, pairs_layout
 from .pairs import Asked, asked
@@ -51,7 +52,11 @@ class RanksResult:
 
     @property
     def mean_rank(self) -> float:
-        """The mean of `ranks`: of all pairs, as they were given. NaN where there are none."""
+        """The mean of `ranks`: of all pairs, as they were given. NaN where there are none.
+
+        Where ``exclude`` holds the pairs themselves, a row's targets do not count for each other:
+        that is the mean rank of Nickel and Kiela (2017).
+        """
         return float(np.mean(self.ranks)) if len(self.ranks) else math.nan
 
     @property
@@ -273,10 +278,10 @@ def ranks(x: Points, pairs: Any, *, exclude: Any = None) -> Plan:
     rows, others, order = asked(pairs, len(x))
     numbers, queries = np.unique(rows, return_inverse=True)
     inputs = (x, column(numbers), column(np.stack([queries, others], axis=1)))
-    shape = (len(x), len(x))
-    lists = excluded_lists(exclude, shape, np.arange(len(x)))
-    lists = None if lists is None else selected(lists, numbers)
-    if lists is None or len(lists.others) == len(numbers):
+    lists = one_each(numbers)
+    if exclude is not None:
+        lists = with_one(selected(mask_lists(exclude, (len(x), len(x))), numbers), numbers)
+    if len(lists.others) == len(numbers):
         known = Asked(rows, order, np.zeros(len(rows), bool))
         return RanksPlan(Ranks(), inputs, known)
     known = Asked(rows, order, holds(lists, queries, others))
