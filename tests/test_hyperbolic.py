@@ -214,7 +214,7 @@ def almost_equal(kernel: Kernel, n: int) -> int:
     x = (0.5 * v / np.linalg.norm(v, axis=1, keepdims=True)).astype(np.float32)
     x[0] = 0
     x[1:64, 0] = abs(x[1:64, 0])  # so that products do not start from the origin
-    running = kernel[0](on, x[:64], 10, *kernel[1:], 0)
+    running = kernel[0](on, x[:64], 10, *kernel[1:], one_each(np.arange(64)))
     running.fold(x, 0)
     ranks = on.rank(np.zeros((1, n)), on.canonical(x))
     ranks[0] = np.inf

@@ -13,6 +13,7 @@ import geodask as gd
 from geodask.arrays.device import to_host
 from geodask.arrays.doubled import Doubled, plus, quotient, root, square_sum
 from geodask.arrays.series import sinh
+from geodask.kernels.lists import one_each
 from geodask.kernels.nearest import HostNearest
 from geodask.manifolds.difference import FEW
 from geodask.manifolds.hyperbolic import Hyperbolic
@@ -374,7 +375,7 @@ def test_every_kernel_gives_the_same_bytes(
     np.fill_diagonal(ranks, np.inf)
     order = np.lexsort((np.broadcast_to(np.arange(len(x)), ranks.shape), ranks), axis=1)[:, :9]
     kind, place, precision = kernel
-    running = kind(on, x, 9, place, precision, 0)
+    running = kind(on, x, 9, place, precision, one_each(np.arange(len(x))))
     for start, stop in cut(len(x), 97):
         running.fold(x[start:stop], start)
     indices, found, certified = running.result()
@@ -384,7 +385,7 @@ def test_every_kernel_gives_the_same_bytes(
 
 
 def folded(on: Hyperbolic, x: np.ndarray, k: int = 5) -> np.ndarray:
-    running = HostNearest(on, x, k, NUMPY, "auto", 0)
+    running = HostNearest(on, x, k, NUMPY, "auto", one_each(np.arange(len(x))))
     running.fold(x, 0)
     return running.result()[0]
 

@@ -92,10 +92,11 @@ def counting(
     return kind(manifold, x, marks, place, precision, excluded)
 
 
-def row_ranks(manifold: Manifold, x: np.ndarray, rows: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The ranks of the pairs (x[rows[c]], y[c]): (pairs,) float64."""
-    p, q = (rows_of(manifold, each) for each in (x, y))
-    return manifold.pair_ranks(p, rows, q, np.arange(len(y)))
+def row_ranks(
+    manifold: Manifold, x: np.ndarray, rows: np.ndarray, y: np.ndarray, others: np.ndarray
+) -> np.ndarray:
+    """The ranks of the pairs (x[rows[c]], y[others[c]]): (pairs,) float64."""
+    return manifold.pair_ranks(rows_of(manifold, x), rows, rows_of(manifold, y), others)
 
 
 def sorted_marks(

@@ -140,7 +140,7 @@ class Ranks(Operation):
         queries, found = (x[some].read(0, len(some)) for some in (numbers, others))
         stats.bytes_read += queries.nbytes + found.nbytes
         with stats.timing_kernel():
-            ranks = row_ranks(x.manifold, queries, rows, found)
+            ranks = row_ranks(x.manifold, queries, rows, found, np.arange(len(found)))
             del found
             marks, order = sorted_marks(rows, ranks, others)
             hidden = self._excluded(work.inputs, first, numbers)
@@ -215,10 +215,9 @@ class Ranks(Operation):
         """With marks among the nearest hundredth: what is farther is quick to rule out."""
         manifold = inputs[0].manifold
         x, y = (manifold.random(rows, seed=seed).astype(np.float32) for rows, seed in DRAWN)
-        each = np.repeat(np.arange(len(x)), 100)
-        ranks = row_ranks(manifold, x, each, np.tile(y[:100], (len(x), 1)))
-        nearest = ranks.reshape(len(x), 100).min(axis=1)
-        marks, _ = sorted_marks(np.arange(len(x)), nearest, np.zeros(len(x), np.int64))
+        each = np.arange(len(x))
+        ranks = [row_ranks(manifold, x, each, y[:100], np.full_like(each, j)) for j in range(100)]
+        marks, _ = sorted_marks(each, np.min(ranks, axis=0), np.zeros_like(each))
         running = counting(manifold, x, marks, budget.place, budget.surrogate)
         running.fold(y, 1)  # compiles
         begin, folds = time.perf_counter(), 0
