@@ -49,6 +49,11 @@ def plus(x: Doubled, value: float) -> Doubled:
     return _normal(total.high, total.low + x.low)
 
 
+def column(x: Doubled) -> Doubled:
+    """(...,) to compute with (..., n)."""
+    return Doubled(x.high[..., None], x.low[..., None])
+
+
 def quotient(a: Any, b: Doubled) -> Doubled:
     """a / b of float64 values a: broadcast, to a few 2^-105 of itself."""
     high = a / b.high

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .difference import RUN, PairScores, bounding
-from .doubled import Doubled, quotient, root, square_sum
+from .doubled import Doubled, column, quotient, root, square_sum
 from .namespace import lane_sum, namespace, where
 from .series import sinh
 
@@ -36,17 +36,22 @@ class Polar(NamedTuple):
 def polar(direction: Any, radius: Any) -> Polar:
     """Directions (..., dim) of any length, and radii (...,), as `Polar`; NaN of the zero vector."""
     length = root(square_sum(direction))
-    length = Doubled(*(where(length.high > 0, part, np.nan)[..., None] for part in length))
-    unit = quotient(direction, length)
+    length = Doubled(*(where(length.high > 0, part, np.nan) for part in length))
+    unit = quotient(direction, column(length))
     return Polar(unit.high, unit.low, radius, sinh(radius) / 2)
+
+
+def polar_step(a: Polar, b: Polar) -> Any:
+    """From the direction of a to that of b, to the last digits."""
+    xp = namespace(a.radius)
+    step = (b.direction - a.direction) + (b.low - a.low)
+    least = FINEST * xp.maximum(xp.abs(a.direction), xp.abs(b.direction))
+    return where(xp.abs(step) >= least, step, 0.0)
 
 
 def polar_ranks(a: Polar, b: Polar) -> Any:
     """sinh^2 of half the distance: sinh^2((r - s) / 2) + sinh(r) sinh(s) |u - v|^2 / 4."""
-    xp = namespace(a.radius)
-    step = (a.direction - b.direction) + (a.low - b.low)
-    least = FINEST * xp.maximum(xp.abs(a.direction), xp.abs(b.direction))
-    step = where(xp.abs(step) >= least, step, 0.0)
+    step = polar_step(a, b)
     apart = sinh((a.radius - b.radius) / 2)
     return apart * apart + lane_sum(step * step) * (a.half_sinh * b.half_sinh)
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar, final
 
-from ..arrays.doubled import Doubled, plus, quotient, root, square_sum
-from ..arrays.namespace import dot, eps, namespace, norm, where
+from ..arrays import doubled
+from ..arrays.namespace import dot, eps, namespace, norm, root, where
+from ..arrays.series import sinhc
 from . import radial
 from .difference import Chart, WeightedDifference
 from .hyperbolic import Hyperbolic, like
@@ -74,39 +75,46 @@ class Lorentz(WeightedDifference):
         return _with_time(namespace(radius).sinh(radius)[..., None] * direction)
 
     def to_frame(self, p: Any, u: Any) -> Any:
-        xp = namespace(p, u)
-        u = xp.astype(u[..., 1:], xp.float64)
-        direction, time = self.to_polar(p)[0], self.canonical(p)[..., 0]
-        along = dot(direction, u)
-        return (u - along[..., None] * direction) + (along / time)[..., None] * direction
+        along, across = self._parts(p, u)
+        return across + along[..., None] * self.to_polar(p)[0]
 
     def from_frame(self, p: Any, y: Any) -> Any:
-        p = self.canonical(p)
-        direction, time = self.to_polar(p)[0], p[..., 0]
-        along = dot(direction, y)
-        space = (y - along[..., None] * direction) + (along * time)[..., None] * direction
-        return _tangent(p, space)
+        p, (direction, _) = self.canonical(p), self.to_polar(p)
+        along, across = radial.parts(direction, y)
+        return _tangent(p, across + (along * p[..., 0])[..., None] * direction)
+
+    def _parts(self, p: Any, u: Any) -> tuple[Any, Any]:
+        """A tangent vector along the radius and across it, in an orthonormal frame."""
+        xp = namespace(p, u)
+        space = xp.astype(u[..., 1:], xp.float64)
+        along, across = radial.parts(self.to_polar(p)[0], space)
+        return along / self.canonical(p)[..., 0], across
 
     # --- geometry -------------------------------------------------------------------------------
 
     def inner(self, p: Any, u: Any, v: Any) -> Any:
-        return like(p, self.radius**2 * dot(self.to_frame(p, u), self.to_frame(p, v)))
+        (along, across), (along_v, across_v) = self._parts(p, u), self._parts(p, v)
+        return like(p, self.radius**2 * (along * along_v + dot(across, across_v)))
 
     def norm(self, p: Any, u: Any) -> Any:
-        return like(p, self.radius * norm(self.to_frame(p, u)))
+        return like(p, self.radius * radial.whole(*self._parts(p, u)))
 
     def exp(self, p: Any, u: Any) -> Any:
-        found = radial.exp(*self.to_polar(p), self.to_frame(p, u))
-        return like(p, self.from_polar(*found))
+        return like(p, self.from_polar(*radial.exp(*self.to_polar(p), *self._parts(p, u))))
 
     def log(self, p: Any, q: Any) -> Any:
-        length = self.dist(self.canonical(p), q) / self.radius
-        y = radial.log(*self.to_polar(p), *self.to_polar(q), length)
-        return like(p, self.from_frame(p, y))
+        # d / sinh(d) (q - cosh(d) p), where cosh(d) = 1 + 2 rank.
+        x, y = self.canonical(p), self.canonical(q)
+        rank = self.rank(x, y)
+        dist = 2 * namespace(rank).asinh(root(rank))
+        space = (y - x)[..., 1:] - (2 * rank)[..., None] * x[..., 1:]
+        return like(p, _tangent(x, space / sinhc(dist)[..., None]))
 
     def transport(self, p: Any, q: Any, u: Any) -> Any:
-        y = radial.transport(*self.to_polar(p), *self.to_polar(q), self.to_frame(p, u))
-        return like(p, self.from_frame(q, y))
+        (direction, radius), (other, far) = self.to_polar(p), self.to_polar(q)
+        found = radial.transport(direction, radius, other - direction, far, self._parts(p, u))
+        along, across = found
+        return like(p, self.from_frame(q, across + along[..., None] * other))
 
     # --- exact neighbours -----------------------------------------------------------------------
 
@@ -121,8 +129,8 @@ class Lorentz(WeightedDifference):
     def chart(self, x: Any) -> Chart:
         xp = namespace(x)
         space = xp.astype(x[..., 1:], xp.float64)
-        over = plus(root(square_sum(space, 1.0)), 1.0)
-        points = quotient(space, Doubled(over.high[..., None], over.low[..., None]))
+        over = doubled.plus(doubled.root(doubled.square_sum(space, 1.0)), 1.0)
+        points = doubled.quotient(space, doubled.column(over))
         return Chart(over.high / 2, points.high, points.low)
 
     @property

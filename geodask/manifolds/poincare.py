@@ -8,12 +8,11 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from ..arrays.doubled import one_minus_square
-from ..arrays.namespace import dot, eps, is_host, namespace, norm, where, widen
-from ..arrays.series import sinhc
+from ..arrays.namespace import dot, eps, is_host, namespace, where, widen
 from ..arrays.threads import over_rows
+from . import radial
 from .conformal import Conformal
 from .hyperbolic import Hyperbolic, like
-from .radial import first_axis, split
 
 STRIP = 4096
 """Rows whose distances are computed at once."""
@@ -29,6 +28,7 @@ class PoincareBall(Conformal):
     and float64. Formulas: with d = q - p, Q(x) = 1 - |x|^2 and D = |d|^2 + Q(p) Q(q),
     sinh^2(dist / 2) = |d|^2 / (Q(p) Q(q)), and the Möbius sum -p + q = (Q(p) d - |d|^2 p) / D
     (Ungar, Analytic Hyperbolic Geometry, 2005, rewritten in differences, which cancel nothing).
+    `exp` is that of `radial`.
     """
 
     # --- points and tangent vectors -------------------------------------------------------------
@@ -53,7 +53,7 @@ class PoincareBall(Conformal):
 
     def to_polar(self, p: Any) -> tuple[Any, Any]:
         p = self.canonical(p)
-        return split(2 * self.weight(p)[..., None] * p, first_axis(p))
+        return radial.split(2 * self.weight(p)[..., None] * p, radial.first_axis(p))
 
     def from_polar(self, direction: Any, radius: Any) -> Any:
         return namespace(radius).tanh(radius / 2)[..., None] * direction
@@ -100,13 +100,10 @@ class PoincareBall(Conformal):
         return out
 
     def exp(self, p: Any, u: Any) -> Any:
-        # p + y with y = tanh(t) u / |u|, t half the length; 1 - |y|^2 = 1 / cosh^2 t.
-        xp = namespace(p, u)
-        inside = one_minus_square(p)
-        half = norm(u) / inside
-        sech = 1 / xp.cosh(half)
-        y = u * (sinhc(half) * sech / inside)[..., None]
-        return like(p, _sum(p, inside, y, sech * sech))
+        # Not p + tanh(t) u / |u|, whose roundings may lie outside the ball.
+        direction, radius = self.to_polar(p)
+        tangent = radial.parts(direction, self.to_frame(p, u))
+        return like(p, self.from_polar(*radial.exp(direction, radius, *tangent)))
 
     def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
         square = sum(((a - b) * (a - b) for a, b in zip(p, q, strict=True)), Decimal(0))
@@ -121,7 +118,11 @@ class PoincareBall(Conformal):
         In the coordinates of the unit ball, whatever K (Ungar, Analytic Hyperbolic Geometry, 2005).
         It is neither commutative nor associative: see `gyration`.
         """
-        return like(p, _sum(p, one_minus_square(p), q, one_minus_square(q)))
+        step = p + q
+        square, inside = dot(step, step), one_minus_square(p)
+        over = square + inside * one_minus_square(q)
+        moved = inside[..., None] * step + square[..., None] * p
+        return like(p, moved / over[..., None])
 
     def mobius_scale(self, p: Any, t: Any) -> Any:
         """t times p: on the ray through p, at t times its distance from the origin.
@@ -139,14 +140,6 @@ class PoincareBall(Conformal):
         along_q = -(pu + qu * pp)
         turned = along_p[..., None] * p + along_q[..., None] * q
         return u + 2 * turned / (1 + 2 * pq + pp * qq)[..., None]
-
-
-def _sum(p: Any, inside: Any, y: Any, left: Any) -> Any:
-    """The Möbius sum p + y, where 1 - |p|^2 and 1 - |y|^2 are known."""
-    step = p + y
-    square = dot(step, step)
-    over = square + inside * left
-    return (inside[..., None] * step + square[..., None] * p) / over[..., None]
 
 
 def _left_to_rim(x: Any) -> Any:

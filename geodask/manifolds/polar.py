@@ -6,7 +6,15 @@ from decimal import Decimal
 from typing import Any, ClassVar, final
 
 from ..arrays.namespace import dot, eps, namespace, norm, unit, where
-from ..arrays.polar import Polar, PolarScores, eighth_root, operand, polar, polar_ranks
+from ..arrays.polar import (
+    Polar,
+    PolarScores,
+    eighth_root,
+    operand,
+    polar,
+    polar_ranks,
+    polar_step,
+)
 from ..arrays.product import FLUSHED
 from . import radial
 from .base import Queries, Rows, Targets
@@ -83,38 +91,51 @@ class HyperbolicPolar(Hyperbolic):
         return xp.concat([direction, radius[..., None]], axis=-1)
 
     def to_frame(self, p: Any, u: Any) -> Any:
-        xp = namespace(p, u)
-        direction, radius = self.to_polar(p)
-        u = self.to_tangent(p, xp.astype(u, xp.float64))
-        return u[..., -1:] * direction + xp.sinh(radius)[..., None] * u[..., :-1]
+        along, across = self._parts(p, u)
+        return across + along[..., None] * self.to_polar(p)[0]
 
     def from_frame(self, p: Any, y: Any) -> Any:
-        xp = namespace(p, y)
-        direction, radius = self.to_polar(p)
-        along = dot(direction, y)[..., None]
-        across = y - along * direction
-        over = xp.sinh(radius)[..., None]
-        return xp.concat([_over(across, over), along], axis=-1)
+        return self._tangent(p, *radial.parts(self.to_polar(p)[0], y))
+
+    def _parts(self, p: Any, u: Any) -> tuple[Any, Any]:
+        """A tangent vector along the radius and across it, in an orthonormal frame."""
+        xp = namespace(p, u)
+        u = self.to_tangent(p, xp.astype(u, xp.float64))
+        return u[..., -1], xp.sinh(self.canonical(p)[..., -1:]) * u[..., :-1]
+
+    def _tangent(self, p: Any, along: Any, across: Any) -> Any:
+        """The tangent vector with these parts. NaN at the origin where some of it is across."""
+        xp = namespace(p, across)
+        over = xp.sinh(self.canonical(p)[..., -1:])
+        some = across / where(over > 0, over, math.nan)
+        turn = xp.where((over == 0) & (across == 0), 0 * across, some)
+        return xp.concat([turn, along[..., None]], axis=-1)
 
     # --- geometry -------------------------------------------------------------------------------
 
     def inner(self, p: Any, u: Any, v: Any) -> Any:
-        return like(p, self.radius**2 * dot(self.to_frame(p, u), self.to_frame(p, v)))
+        (along, across), (along_v, across_v) = self._parts(p, u), self._parts(p, v)
+        return like(p, self.radius**2 * (along * along_v + dot(across, across_v)))
 
     def norm(self, p: Any, u: Any) -> Any:
-        return like(p, self.radius * norm(self.to_frame(p, u)))
+        return like(p, self.radius * radial.whole(*self._parts(p, u)))
 
     def exp(self, p: Any, u: Any) -> Any:
-        return like(p, self.from_polar(*radial.exp(*self.to_polar(p), self.to_frame(p, u))))
+        return like(p, self.from_polar(*radial.exp(*self.to_polar(p), *self._parts(p, u))))
 
     def log(self, p: Any, q: Any) -> Any:
         length = self.dist(self.canonical(p), q) / self.radius
-        y = radial.log(*self.to_polar(p), *self.to_polar(q), length)
-        return like(p, self.from_frame(p, y))
+        along, across = radial.towards(*self.to_polar(p), *self._way(p, q))
+        return like(p, self._tangent(p, length * along, length[..., None] * across))
 
     def transport(self, p: Any, q: Any, u: Any) -> Any:
-        y = radial.transport(*self.to_polar(p), *self.to_polar(q), self.to_frame(p, u))
-        return like(p, self.from_frame(q, y))
+        found = radial.transport(*self.to_polar(p), *self._way(p, q), self._parts(p, u))
+        return like(p, self._tangent(q, *found))
+
+    def _way(self, p: Any, q: Any) -> tuple[Any, Any]:
+        """From the direction of p to that of q, and the radius of q."""
+        x, y = self.features(p), self.features(q)
+        return polar_step(x, y), y.radius
 
     # --- exact neighbours -----------------------------------------------------------------------
 
@@ -163,12 +184,6 @@ class HyperbolicPolar(Hyperbolic):
 
     def score(self, rank: Any, queries: Queries) -> Any:
         return -eighth_root(rank)
-
-
-def _over(across: Any, over: Any) -> Any:
-    """across / over, where nothing is over nothing, and something over nothing NaN."""
-    some = across / where(over > 0, over, math.nan)
-    return namespace(across).where((over == 0) & (across == 0), 0 * across, some)
 
 
 def _sinh(x: Decimal) -> Decimal:

@@ -1,9 +1,10 @@
 """Hyperbolic geometry seen from the origin: points by direction and distance, curvature -1.
 
 A tangent vector is given in the orthonormal frame that is carried from the origin along the radius
-to its point, so its flat length is its length. Everything is float64, and in forms that lose no
-more digits than the directions have: near the rim a direction that is off by e moves a point by
-e sinh(radius), and no formula here is worse.
+to its point, as its part along the direction of the point (...,) and the rest across (..., dim):
+far out the rest may be small and yet decide where a geodesic ends. Another point is given by the
+step from the one direction to the other, which the caller may know to more digits than either.
+Everything is float64, and in forms that cancel nothing.
 """
 
 from typing import Any
@@ -12,55 +13,72 @@ from ..arrays.namespace import dot, namespace, norm, where
 from ..arrays.series import sinhc
 
 
-def exp(direction: Any, radius: Any, u: Any) -> tuple[Any, Any]:
-    """Direction and radius of the point reached with the initial velocity u.
+def exp(direction: Any, radius: Any, along: Any, across: Any) -> tuple[Any, Any]:
+    """Direction and radius of the point reached with an initial velocity.
 
-    With t = |u| and a, the cosine of u and the radius, the new point is sinh(r') n' = C n + S with
+    With t its length and a = along / t, the new point is sinh(r') n' = C n + sinh(t) / t across,
     C = cosh t sinh r + a sinh t cosh r, which inwards is sinh(r - t) + (1 + a) sinh t cosh r.
     """
-    xp = namespace(u)
-    t = norm(u)
-    along = dot(direction, u)
-    across = u - along[..., None] * direction
+    xp = namespace(along)
+    size = norm(across)
+    t = whole(along, across)
     safe = where(t > 0, t, 1.0)
-    cosine, sine = along / safe, norm(across) / safe
+    cosine, sine = along / safe, size / safe
     inwards = cosine < 0
-    outward = xp.cosh(t) * xp.sinh(radius) + cosine * xp.sinh(t) * xp.cosh(radius)
-    more = sine * sine / (1 + xp.abs(cosine)) * xp.sinh(t) * xp.cosh(radius)
-    along = xp.where(inwards, xp.sinh(radius - t) + more, outward)
-    return split(along[..., None] * direction + sinhc(t)[..., None] * across, direction)
+    out = where(~inwards, t, 0.0)  # nothing overflows in the branch that is not taken
+    outward = xp.cosh(out) * xp.sinh(radius) + cosine * xp.sinh(out) * xp.cosh(radius)
+    more = (sine * xp.sinh(t)) * (sine * xp.cosh(radius)) / (1 + xp.abs(cosine))
+    ahead = xp.where(inwards, xp.sinh(radius - t) + more, outward)
+    return split(ahead[..., None] * direction + sinhc(t)[..., None] * across, direction)
 
 
-def log(direction: Any, radius: Any, other: Any, far: Any, dist: Any) -> Any:
-    """The velocity to the point (other, far), which lies at the distance ``dist``."""
-    return dist[..., None] * towards(direction, radius, other, far)
+def towards(direction: Any, radius: Any, step: Any, far: Any) -> tuple[Any, Any]:
+    """The unit vector, along and across, towards (direction + step, far); zero where it is there.
 
-
-def towards(direction: Any, radius: Any, other: Any, far: Any) -> Any:
-    """The unit vector at (direction, radius) towards (other, far); zero where they are equal.
-
-    It is along sinh(r' - r) n - c cosh r sinh r' n + sinh r' (n' - n + c n), 2 c = |n' - n|^2.
+    Not yet of length 1 it is sinh(r' - r) - c cosh r sinh r' along, sinh r' (step + c n) across,
+    where 2 c = |step|^2.
     """
     xp = namespace(radius)
-    step = other - direction
     half = dot(step, step) / 2
     along = xp.sinh(far - radius) - half * xp.cosh(radius) * xp.sinh(far)
-    across = step + half[..., None] * direction
-    return unit_or_zero(along[..., None] * direction + xp.sinh(far)[..., None] * across)
+    across = xp.sinh(far)[..., None] * (step + half[..., None] * direction)
+    length = whole(along, across)
+    length = where(length > 0, length, 1.0)
+    return along / length, across / length[..., None]
 
 
-def transport(direction: Any, radius: Any, other: Any, far: Any, u: Any) -> Any:
-    """u carried from (direction, radius) to (other, far) along the geodesic.
+def transport(
+    direction: Any, radius: Any, step: Any, far: Any, tangent: tuple[Any, Any]
+) -> tuple[Any, Any]:
+    """A tangent, along and across, carried to (direction + step, far) along the geodesic.
 
     The translation along it is two reflections: in the hyperplane across it at the first point, and
     in the one half-way, which in the ball is an inversion on the line through both. As reflections
     they keep lengths however the points are rounded.
     """
     xp = namespace(radius)
-    chord = xp.sinh((far - radius) / 2)[..., None] * direction + (
-        xp.cosh(radius / 2) * xp.sinh(far / 2)
-    )[..., None] * (other - direction)
-    return reflect(reflect(u, towards(direction, radius, other, far)), unit_or_zero(chord))
+    chord = (
+        xp.sinh((far - radius) / 2)[..., None] * direction
+        + (xp.cosh(radius / 2) * xp.sinh(far / 2))[..., None] * step
+    )
+    u, way = (
+        across + along[..., None] * direction
+        for along, across in (tangent, towards(direction, radius, step, far))
+    )
+    # Both once more of length 1: directions are so to their rounding only, and steps are short.
+    turned = reflect(reflect(u, unit_or_zero(way)), unit_or_zero(chord))
+    return parts(direction + step, turned)
+
+
+def whole(along: Any, across: Any) -> Any:
+    """The length of a vector from its parts."""
+    return norm(namespace(across).concat([across, along[..., None]], axis=-1))
+
+
+def parts(direction: Any, u: Any) -> tuple[Any, Any]:
+    """A vector's part along a unit vector (...,), and the rest (..., dim)."""
+    along = dot(direction, u)
+    return along, u - along[..., None] * direction
 
 
 def split(x: Any, otherwise: Any) -> tuple[Any, Any]:
