@@ -171,19 +171,32 @@ def test_distances_in_the_ball(tmp_path: Path) -> None:
     assert len(found["ratios"]) == (4 if "geoopt" in there else 0)
 
 
+CLAIMED = {
+    "PoincareBall": {"dist": 16, "exp": 16, "log": 16, "transport": 16},
+    "HalfSpace": {"dist": 32, "exp": 32, "log": 32, "transport": 32},
+    "Lorentz": {"dist": 8, "exp": 32, "transport": 64},
+    "HyperbolicPolar": {"dist": 8},
+    "Sphere": {},
+}
+
+
 @pytest.mark.slow
 def test_accuracy_by_verb(tmp_path: Path) -> None:
-    printed, found = run(tmp_path, script("accuracy"), "--rows", "2")
+    printed, found = run(tmp_path, script("accuracy"), "--rows", "4")
     kinds = {(row["space"], row["verb"], row["dtype"]) for row in found["rows"]}
-    assert len(kinds) == 2 * 4 * 2
+    assert len(kinds) == 5 * 4 * 2
     for row in found["rows"]:
         assert row["sound"]
         assert row["regime"] in printed
-        if row["space"] == "PoincareBall":
-            assert row["geodask"] <= 16 * max(row["rounded"], np.finfo(row["dtype"]).eps / 2)
+        bound = CLAIMED[row["space"]].get(row["verb"], np.inf)
+        assert row["geodask"] <= bound * max(row["rounded"], np.finfo(row["dtype"]).eps / 2)
+        far_out = row["regime"].startswith("radius 300, angle")
+        assert np.isfinite(row["geodask"]) or (row["verb"] == "exp" and far_out)
     regimes = {row["regime"] for row in found["rows"] if row["dtype"] == "float32"}
     assert {"radius 0, step 1e-06", "radius 14, step 1", "angle pi - 1e-05"} <= regimes
     assert not {"radius 8, step 1e-06", "radius 14, step 10", "angle 1e-08"} & regimes
+    regimes = {row["regime"] for row in found["rows"] if row["space"] == "HyperbolicPolar"}
+    assert {"radius 0.001, step 1", "radius 300, ray 1e-06", "radius 50, angle 1e-12"} <= regimes
     for name in ("geoopt", "geomstats"):
         is_here = importlib.util.find_spec(name) is not None
         assert any(name in row for row in found["rows"]) == is_here
@@ -348,16 +361,18 @@ def test_the_truth_in_the_ball_is_that_of_ranking_every_pair(trees: Any) -> None
 # --- the truth of accuracy ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["PoincareBall", "Sphere"])
+SPACES = ["PoincareBall", "Lorentz", "HalfSpace", "HyperbolicPolar", "Sphere"]
+
+
+@pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_truth_of_the_verbs_agrees_with_itself(
     monkeypatch: pytest.MonkeyPatch, name: str, dtype: str
 ) -> None:
     monkeypatch.syspath_prepend(BENCHMARKS)
-    accuracy = importlib.import_module("accuracy")
-    space = accuracy.SPACES[name]
+    space = importlib.import_module("accuracy").SPACES[name]
     truth = space.truth
-    with mp.workdps(accuracy.DIGITS):
+    with mp.workdps(truth.digits):
         for inputs in space.regimes(dtype, 1):
             p, q, u, w = (
                 [mpf(float(a)) for a in each[0]]
@@ -369,6 +384,44 @@ def test_the_truth_of_the_verbs_agrees_with_itself(
             assert truth.dist(truth.exp(p, u), p) == pytest.approx(truth.length(p, u), rel=1e-12)
             carried = truth.transport(p, q, w)
             assert abs(truth.length(q, carried) - truth.length(p, w)) < 1e-25
-            back, turned = truth.log(q, p), truth.transport(p, q, log)
-            gap = [a + b for a, b in zip(back, turned, strict=True)]
-            assert mp.sqrt(mp.fdot(gap, gap)) < 1e-25 * mp.sqrt(mp.fdot(back, back))
+            turned = [-a for a in truth.transport(p, q, log)]
+            assert truth.off(q, turned, truth.log(q, p)) < 1e-25
+
+
+@pytest.mark.parametrize("name", ["Lorentz", "HalfSpace", "HyperbolicPolar"])
+def test_the_truth_is_the_same_in_every_model(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    accuracy, truths = (importlib.import_module(each) for each in ("accuracy", "truths"))
+    ball, truth = truths.Ball(), accuracy.SPACES[name].truth
+    sheet, half, polar = truths.Sheet(), truths.Half(), truths.Polar()
+
+    def lifted(b: list[mpf], u: list[mpf]) -> tuple[list[mpf], list[mpf]]:
+        """2 b / (1 - |b|^2) and its derivative."""
+        left = 1 - mp.fdot(b, b)
+        point = sheet.point([mpf(0), *(2 * a / left for a in b)])
+        more = 4 * mp.fdot(b, u) / left**2
+        space = [2 * a / left + more * c for a, c in zip(u, b, strict=True)]
+        return point, sheet.tangent(point, [mpf(0), *space])
+
+    def moved(b: list[mpf], u: list[mpf]) -> tuple[list[mpf], list[mpf]]:
+        if name == "HalfSpace":
+            return half.back(b), half.turned(half.below(b), u)
+        point, tangent = lifted(b, u)
+        if name == "Lorentz":
+            return point, tangent
+        return polar.back(point), polar.tangent_back(point, tangent)
+
+    with mp.workdps(400):
+        for inputs in accuracy.SPACES["PoincareBall"].regimes("float64", 1):
+            if inputs.regime.startswith("radius 0,"):
+                continue  # no point of polar coordinates
+            p, q, u, w = (
+                [mpf(float(a)) for a in each[0]]
+                for each in (inputs.p, inputs.q, inputs.u, inputs.w)
+            )
+            there, step = moved(p, u)
+            end, carried = moved(q, ball.transport(p, q, w))
+            assert abs(truth.dist(there, end) / ball.dist(p, q) - 1) < 1e-25
+            assert truth.gap(truth.exp(there, step), moved(ball.exp(p, u), u)[0]) < 1e-25
+            assert truth.off(there, truth.log(there, end), moved(p, ball.log(p, q))[1]) < 1e-25
+            assert truth.off(end, truth.transport(there, end, moved(p, w)[1]), carried) < 1e-25
