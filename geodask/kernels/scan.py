@@ -16,7 +16,8 @@ RUN = 128
 STEP = 16
 
 LOWEST = -(2.0**125)
-"""A floor under every product but those of rows beyond (`BEYOND`), which are measured anyway."""
+"""A floor under every product but `BEYOND`, also where a share of it, less than 1, is taken off:
+rows beyond are measured anyway, and excluded pairs must not pass."""
 
 ROUNDOFF = 2.0**-8
 """A bfloat16 product was rounded to its 8 significant bits, by at most this share of itself."""
