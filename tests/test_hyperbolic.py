@@ -142,6 +142,17 @@ def test_rows_at_the_rim_and_beyond_are_refused(project: bool) -> None:
     assert "row 9 lies farther out than its dtype can tell apart" in text
 
 
+def test_rows_near_the_rim_are_counted() -> None:
+    on = gd.PoincareBall(3)
+    x = at_radius(np.repeat([5.0, 15.5], [90, 10]), 100, 3, seed=0).astype(np.float32)
+    far, near = gd.points(x, on), gd.points(x[:50], on)
+    assert gd.knn(far, k=2).compute().report.health["near_limit"] == 10
+    assert gd.knn(near, k=2).compute().report.health["near_limit"] == 0
+    assert gd.knn(near, far, k=2).compute().report.health["near_limit"] == 10
+    assert gd.plan(gd.dist, near[:1], far).compute().report.health["near_limit"] == 10
+    assert "near_limit: 10" in repr(gd.knn(far, near, k=2).compute().report)
+
+
 @pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300, 1e160, 3.0])
 def test_rows_far_outside_are_refused_without_a_warning(value: float) -> None:
     rows = at_radius(1, 30, 3, seed=0)

@@ -230,6 +230,34 @@ def test_lorentz_keeps_small_distances_far_out(
     assert found == pytest.approx(apart, abs=grain)
 
 
+@pytest.mark.parametrize("radius", [1.0, 8.0, 20.0, 36.0])
+@each_model
+def test_geodesics_past_the_origin_end_on_the_manifold(model: type, radius: float) -> None:
+    on, rng = space(model, 3), np.random.default_rng(0)
+    n = rng.standard_normal((50, 3))
+    n /= np.linalg.norm(n, axis=1, keepdims=True)
+    opposite = -n + 0.3 * rng.standard_normal((50, 3))
+    opposite /= np.linalg.norm(opposite, axis=1, keepdims=True)
+    p, q = (on.from_polar(each, np.full(50, radius)) for each in (n, opposite))
+    there = on.exp(p, on.log(p, q))
+    assert np.isfinite(there).all()
+    if radius < 30:
+        assert on.check(there) is None
+    # Rounding a tangent turns it by eps, which grows with the sinh of its length.
+    grain = 2.0**-48 * math.exp(2 * radius)
+    if model is gd.HyperbolicPolar:
+        grain = 2.0**-46 * math.exp(radius)
+    if grain < 0.1:
+        assert (on.dist(there, q) <= 100 * grain).all()
+
+
+def test_polar_geodesics_reach_across_the_origin_at_any_radius() -> None:
+    on = gd.HyperbolicPolar(3)
+    for radius in (15.0, 50.0, 300.0):
+        p, q = np.array([[0.6, 0.8, radius]]), np.array([[-0.8, 0.6, radius]])
+        np.testing.assert_allclose(on.exp(p, on.log(p, q)), q, rtol=1e-12)
+
+
 def test_lorentz_in_float32() -> None:
     on = gd.Lorentz(4)
     p = on.from_polar(np.eye(3)[:1], np.array([5.0]))

@@ -252,6 +252,11 @@ class Manifold(ABC):
         """The precision of the surrogate's operands where this one is asked for."""
         return asked
 
+    @property
+    def working_bytes(self) -> int:
+        """Bytes a coordinate that making features and operands takes, beyond the operands."""
+        return 0
+
     @abstractmethod
     def queries(self, x: "Rows", precision: str) -> Queries:
         """The asking side of the surrogate, operands in "float32" or "bfloat16"."""

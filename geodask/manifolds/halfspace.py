@@ -86,6 +86,10 @@ class HalfSpace(Conformal):
 
     scale: ClassVar[float] = 2.0**-40
 
+    @property
+    def working_bytes(self) -> int:
+        return 16
+
     def in_ball(self, chart: Chart) -> Chart:
         xp = namespace(chart.weights)
         p = xp.astype(chart.points, xp.float64)

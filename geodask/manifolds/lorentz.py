@@ -126,6 +126,10 @@ class Lorentz(WeightedDifference):
     chart_error: ClassVar[float] = 1.01 * 2.0**-53
     root_error: ClassVar[float] = 2.0**-50
 
+    @property
+    def working_bytes(self) -> int:
+        return 48
+
     def chart(self, x: Any) -> Chart:
         xp = namespace(x)
         space = xp.astype(x[..., 1:], xp.float64)

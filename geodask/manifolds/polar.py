@@ -148,6 +148,10 @@ class HyperbolicPolar(Hyperbolic):
         x = self.canonical(x)
         return polar(x[..., :-1], x[..., -1])
 
+    @property
+    def working_bytes(self) -> int:
+        return 48
+
     def rank(self, p: Any, q: Any) -> Any:
         return polar_ranks(self.features(p), self.features(q))
 

@@ -126,11 +126,15 @@ class Knn(Operation):
         """The nearest of a panel (start, stop, step) to queries numbered from ``first``, packed."""
         y, budget, stats = self.sides(work.inputs)[1], work.budget, work.stats
         hidden = self.excluded(work.inputs, first, first + len(queries))
+        if panel[0] == 0:
+            stats.near_limit += int(y.manifold.near_limit(queries).sum())
         with stats.timing_kernel():
             running = nearest(y.manifold, queries, self.k, budget.place, budget.surrogate, hidden)
         for number, block in stream(y, *panel, stats):
             with stats.timing_kernel():
                 running.fold(block, number)
+            if first == 0 and not self.itself:
+                stats.near_limit += int(y.manifold.near_limit(block).sum())
         indices, ranks, certified = running.result()
         packed[:, : self.k], packed[:, self.k : -1] = indices, ranks.view(np.int64)
         packed[:, -1] = certified
@@ -173,11 +177,15 @@ class Knn(Operation):
     def _task_bytes(self, inputs: tuple[Points, ...], layout: Layout, tiling: Tiling) -> int:
         x, y = self.sides(inputs)
         n, k, rows, step = x.manifold.n, self.k, tiling.rows, tiling.step
+        extra = x.manifold.working_bytes
         stored, kernel = x.dtype.itemsize, max(4, x.dtype.itemsize, y.dtype.itemsize)
         # Queries as stored, as operands, and their running answer packed and not.
-        queries = rows * (n * (stored + kernel + 4) + 32 * k + 64) + layout.rows_per_block * 16 * k
+        queries = (
+            rows * (n * (stored + kernel + 4 + extra) + 32 * k + 64)
+            + layout.rows_per_block * 16 * k
+        )
         # A slice in use, its operands, one being read and its chunks being decoded.
-        targets = step * (n * (kernel + 4 + 3 * y.dtype.itemsize) + 64)
+        targets = step * (n * (kernel + 4 + extra + 3 * y.dtype.itemsize) + 64)
         # Chunks that are decoded whole for fewer rows: as bytes and as an array.
         targets += 2 * max(0, y.source.decoded_bytes - step * y.row_bytes)
         if self.heaviest:

@@ -194,15 +194,16 @@ class Ranks(Operation):
     def _task_bytes(self, inputs: tuple[Points, ...], layout: Layout, tiling: Tiling) -> int:
         x, rows, step = inputs[0], tiling.rows, tiling.step
         n, stored, kernel = x.manifold.n, x.dtype.itemsize, max(4, x.dtype.itemsize)
+        extra = x.manifold.working_bytes
         # A query for each pair at worst: as stored, as operands, and what is known of the pair.
-        queries = rows * (n * (stored + kernel + 4) + 160) + layout.rows_per_block * 24
+        queries = rows * (n * (stored + kernel + 4 + extra) + 160) + layout.rows_per_block * 24
         queries += list_bytes(self.heaviest, rows)
         queries += 2 * max(each.source.decoded_bytes for each in inputs[1:])
         # To gather rows, whole chunks or runs of rows are read.
         reach = max(x.source.decoded_bytes, min(GATHER_ROWS, len(x)) * x.row_bytes)
         gathering = rows * n * (stored + kernel) + 3 * reach
         # A slice in use, its operands, one being read and its chunks being decoded.
-        targets = step * (n * (kernel + 4 + 3 * stored) + 64)
+        targets = step * (n * (kernel + 4 + extra + 3 * stored) + 64)
         targets += 2 * max(0, x.source.decoded_bytes - step * x.row_bytes)
         # The product's tile twice, the candidates of its rows, and those that are measured.
         tile = min(TILE[0], rows)
