@@ -314,7 +314,7 @@ def test_rows_that_are_no_points_are_refused(
     text = on.check(xp.asarray(x))
     assert text is not None
     assert "1 of 9 rows" in text
-    assert f"row 4 {on.complaint_texts[1][:0]}" in text
+    assert "row 4 " in text
     assert words in text
     with pytest.raises(gd.NotOnManifoldError, match="row 4"):
         gd.points(x, on)

@@ -26,13 +26,26 @@ def one_minus_square(x: Any) -> Any:
     step lose is summed up in float64, which loses at most 2 (n + 1)^2 2^-106 of it; then the result
     is rounded once.
     """
-    left = _plus_squares(x, 1.0, -1.0)
-    return left.high + left.low
+    xp = namespace(x)
+    x = xp.astype(x, xp.float64)
+    high, low = xp.ones_like(x[..., 0]), xp.zeros_like(x[..., 0])
+    for i in range(x.shape[-1]):
+        square = _product(x[..., i], x[..., i])
+        total = _sum(high, -square.high)
+        high, low = total.high, low + (total.low - square.low)
+    return high + low
 
 
 def square_sum(x: Any, start: float = 0.0) -> Doubled:
-    """start + |x|^2 over the last axis, to (n + 1)^2 2^-105 of itself: (..., n) -> (...)."""
-    return _plus_squares(x, start, 1.0)
+    """start + |x|^2 over the last axis, to (n + 1) 2^-104 of itself: (..., n) -> (...)."""
+    xp = namespace(x)
+    x = xp.astype(x, xp.float64)
+    found = Doubled(xp.full_like(x[..., 0], start), xp.zeros_like(x[..., 0]))
+    for i in range(x.shape[-1]):
+        square = _product(x[..., i], x[..., i])
+        total = _sum(found.high, square.high)
+        found = _normal(total.high, total.low + (found.low + square.low))
+    return found
 
 
 def root(x: Doubled) -> Doubled:
@@ -59,18 +72,14 @@ def quotient(a: Any, b: Doubled) -> Doubled:
     high = a / b.high
     back = _product(high, b.high)
     rest = ((a - back.high) - back.low) - high * b.low
-    return Doubled(high, rest / b.high)
+    return _normal(high, rest / b.high)
 
 
-def _plus_squares(x: Any, start: float, sign: float) -> Doubled:
-    xp = namespace(x)
-    x = xp.astype(x, xp.float64)
-    high, low = xp.full_like(x[..., 0], start), xp.zeros_like(x[..., 0])
-    for i in range(x.shape[-1]):
-        square = _product(x[..., i], x[..., i])
-        total = _sum(high, sign * square.high)
-        high, low = total.high, low + (total.low + sign * square.low)
-    return _normal(high, low)
+def difference(a: Doubled, b: Doubled) -> Any:
+    """a - b, rounded once where it is no less than 2^-100 of them."""
+    large, small = _sum(a.high, -b.high), _sum(a.low, -b.low)
+    total = _sum(large.high, small.high)
+    return total.high + (total.low + (large.low + small.low))
 
 
 def _normal(high: Any, low: Any) -> Doubled:

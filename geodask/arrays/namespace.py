@@ -1,6 +1,7 @@
 """Which library an array belongs to, and sums and norms that keep their digits in all of them."""
 
 import math
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,10 @@ def sqrt(x: Any) -> Any:
 
     Those of torch on the host are MKL's, and one in a hundred is off by a unit in the last place.
     """
-    if is_torch_array(x) and x.device.type == "cpu":
-        return namespace(x).asarray(np.sqrt(x.detach().numpy()))
+    if is_torch_array(x) and x.device.type == "cpu" and not x.requires_grad:
+        # Under a transform of torch.func there are derivatives to be had, and no numpy array.
+        with suppress(RuntimeError):
+            return namespace(x).asarray(np.sqrt(x.numpy()))
     return namespace(x).sqrt(x)
 
 

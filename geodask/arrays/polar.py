@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .difference import RUN, PairScores, bounding
-from .doubled import Doubled, column, quotient, root, square_sum
+from .doubled import Doubled, column, difference, quotient, root, square_sum
 from .namespace import lane_sum, namespace, where
 from .series import sinh
 
-FINEST = 2.0**-99
+FINEST = 2.0**-76
 """Coordinates of two directions that differ by less than this share of themselves are taken as
-equal: rounding makes such steps of rows on one ray."""
+equal: rounding, by n 2^-104, makes steps of rows on one ray."""
 SMALL = 0.25
 """Below it the Taylor series of the sinh is used, which keeps small differences of radii."""
 
@@ -34,7 +34,11 @@ class Polar(NamedTuple):
 
 
 def polar(direction: Any, radius: Any) -> Polar:
-    """Directions (..., dim) of any length, and radii (...,), as `Polar`; NaN of the zero vector."""
+    """Directions (..., dim) of any length, and radii (...,), as `Polar`.
+
+    NaN of the zero vector and of negative radii.
+    """
+    radius = where(radius >= 0, radius, np.nan)
     length = root(square_sum(direction))
     length = Doubled(*(where(length.high > 0, part, np.nan) for part in length))
     unit = quotient(direction, column(length))
@@ -44,9 +48,9 @@ def polar(direction: Any, radius: Any) -> Polar:
 def polar_step(a: Polar, b: Polar) -> Any:
     """From the direction of a to that of b, to the last digits."""
     xp = namespace(a.radius)
-    step = (b.direction - a.direction) + (b.low - a.low)
+    step = difference(Doubled(b.direction, b.low), Doubled(a.direction, a.low))
     least = FINEST * xp.maximum(xp.abs(a.direction), xp.abs(b.direction))
-    return where(xp.abs(step) >= least, step, 0.0)
+    return where(~(xp.abs(step) < least), step, 0.0)
 
 
 def polar_ranks(a: Polar, b: Polar) -> Any:
@@ -80,7 +84,7 @@ class PolarScores(PairScores):
             value, column = queries[:, k][:, None], targets[:, k][None, :]
             step = value - column + (queries[:, n + k][:, None] - targets[:, n + k][None, :])
             least = FINEST * xp.maximum(xp.abs(value), xp.abs(column))
-            step = where(xp.abs(step) >= least, step, 0.0)
+            step = where(~(xp.abs(step) < least), step, 0.0)
             total = total + step * step
         (half, left, up, down), (far, right, rise, fall) = (
             [each[:, 2 * n + k] for k in range(4)] for each in (queries, targets)
@@ -115,7 +119,7 @@ def _polar(queries, columns, sums, tile):
                 for j in range(width):
                     step = (value - column[j]) + (rest - lows[j])
                     least = FINEST * max(abs(value), abs(column[j]))
-                    step = step if abs(step) >= least else 0.0
+                    step = 0.0 if abs(step) < least else step
                     sums[j] += step * step
             far, right = columns[2 * n, start:stop], columns[2 * n + 1, start:stop]
             rise, fall = columns[2 * n + 2, start:stop], columns[2 * n + 3, start:stop]

@@ -61,7 +61,7 @@ def over_rows(
     Only from the main thread: a caller that is one of several has its share of the cores already.
     ``blas``: whether the function multiplies matrices, for which BLAS would take threads as well.
     """
-    count = min(os.cpu_count() or 1, rows, max(1, rows * size // SHARE))
+    count = min(len(os.sched_getaffinity(0)), rows, max(1, rows * size // SHARE))
     if count <= 1 or _inside or current_thread() is not main_thread():
         function(0, rows)
         return

@@ -122,7 +122,13 @@ class Manifold(ABC):
                 f"A spec must name a manifold among {sorted(classes)}, but it names {name!r}. "
                 "Import the module that defines it first, or correct the name."
             )
-        return classes[name](**fields)
+        try:
+            return classes[name](**fields)
+        except TypeError as error:
+            raise SpecError(
+                f"A spec of {name} must have its fields, but {fields} came ({error}). "
+                "Correct the spec."
+            ) from error
 
     # --- points and tangent vectors -------------------------------------------------------------
 

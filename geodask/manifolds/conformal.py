@@ -14,7 +14,7 @@ from .difference import Chart, WeightedDifference
 from .hyperbolic import like
 from .radial import reflect, unit_or_zero
 
-STRIP = 128
+STRIP_ROWS = 128
 """Rows whose distances to all others are computed at once."""
 
 Fill = Callable[[slice, np.ndarray, np.ndarray], None]
@@ -44,24 +44,24 @@ class Conformal(WeightedDifference):
         return v
 
     def inner(self, p: Any, u: Any, v: Any) -> Any:
-        return like(p, dot(u, v) * (2 * self.radius * self.weight(p)) ** 2)
+        return like(dot(u, v) * (2 * self.radius * self.weight(p)) ** 2, p, u, v)
 
     def norm(self, p: Any, u: Any) -> Any:
-        return like(p, norm(u) * (2 * self.radius * self.weight(p)))
+        return like(norm(u) * (2 * self.radius * self.weight(p)), p, u)
 
     def dist(self, p: Any, q: Any) -> Any:
-        return like(p, 2 * self.radius * namespace(p, q).asinh(self._half_sinh(p, q)))
+        return like(2 * self.radius * namespace(p, q).asinh(self._half_sinh(p, q)), p, q)
 
     def pairwise(self, p: Any, q: Any) -> Any:
-        if not (is_host(p) and is_host(q)):
+        if not (is_host(p) and is_host(q) and p.shape[1:] == q.shape[1:] == self.point_shape):
             return super().pairwise(p, q)
         out = np.empty((len(p), len(q)), np.result_type(p, q))
         fill = self._by_products(p, q) if out.dtype == "f4" else self._by_steps(p, q)
 
         def distances(start: int, stop: int) -> None:
-            room = np.empty((STRIP, len(q)))
-            for low in range(start, stop, STRIP):
-                rows = slice(low, min(low + STRIP, stop))
+            room = np.empty((STRIP_ROWS, len(q)))
+            for low in range(start, stop, STRIP_ROWS):
+                rows = slice(low, min(low + STRIP_ROWS, stop))
                 fill(rows, room[: rows.stop - low], out[rows])
                 np.arcsinh(out[rows], out=out[rows])
                 out[rows] *= 2 * self.radius
@@ -95,14 +95,14 @@ class Conformal(WeightedDifference):
 
     def log(self, p: Any, q: Any) -> Any:
         length = namespace(p, q).asinh(self._half_sinh(p, q)) / self.weight(p)
-        return like(p, self._direction(p, q) * length[..., None])
+        return like(self._direction(p, q) * length[..., None], p, q)
 
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         # The translation along the geodesic is two reflections: in the hyperplane across it at p,
         # and in the one half-way, an inversion that takes p to q along the line through both. As
         # reflections they keep lengths however the points are rounded.
-        u = reflect(reflect(u, self._direction(p, q)), unit_or_zero(q - p))
-        return like(p, u * (self.weight(p) / self.weight(q))[..., None])
+        turned = reflect(reflect(u, self._direction(p, q)), unit_or_zero(q - p))
+        return like(turned * (self.weight(p) / self.weight(q))[..., None], p, q, u)
 
     def _half_sinh(self, p: Any, q: Any) -> Any:
         """sinh(dist / 2) in curvature -1."""

@@ -83,10 +83,13 @@ class WeightedDifference(Hyperbolic):
     def weight_error(self) -> float:
         """The relative error of a weight."""
 
+    @property
+    def root_error(self) -> float:
+        """How far it may be with what is in ``low``, for both rows, times the largest weight."""
+        return 0.0
+
     chart_error: ClassVar[float] = 0.0
     """How far a row of the chart may be from its point, without what is in ``low``."""
-    root_error: ClassVar[float] = 0.0
-    """How far it may be with that, for both rows, times the largest weight."""
     scale: ClassVar[float] = 1.0
     """What differences are multiplied with, so that float32 holds them."""
 

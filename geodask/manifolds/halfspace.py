@@ -78,7 +78,14 @@ class HalfSpace(Conformal):
     def weight(self, p: Any) -> Any:
         xp = namespace(p)
         height = xp.astype(p[..., -1], xp.float64)
-        return 0.5 / where(height > 0, height, math.nan)
+        return 0.5 / where(height > 2.0**-1022, height, math.nan)
+
+    def chart(self, x: Any) -> Chart:
+        # Rows that are out of reach, or no numbers, have no score in float32.
+        xp, chart = namespace(x), super().chart(x)
+        height, largest = chart.points[..., -1], xp.max(xp.abs(chart.points), axis=-1)
+        sound = (height > 2.0**-60) & (largest < 2.0**60)
+        return chart._replace(weights=where(sound, chart.weights, math.nan))
 
     @property
     def weight_error(self) -> float:
@@ -106,7 +113,8 @@ class HalfSpace(Conformal):
         height = self.canonical(p)[..., -1:]
         length = norm(u) / height[..., 0]
         z = height * self.from_polar(unit_or_zero(u) + 0 * height, length)
-        return like(p, namespace(z).concat([p[..., :-1] + z[..., :-1], z[..., -1:]], axis=-1))
+        there = namespace(z).concat([p[..., :-1] + z[..., :-1], z[..., -1:]], axis=-1)
+        return like(there, p, u)
 
     def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
         square = sum(((a - b) * (a - b) for a, b in zip(p, q, strict=True)), Decimal(0))

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays.namespace import dot, eps, namespace, norm, root, sqrt, where
+from ..arrays.namespace import dot, eps, namespace, norm, root, sqrt, unit, where
 from ..arrays.series import asinh, sinhc
 from ..errors import SpecError
 from .base import Manifold
@@ -22,16 +22,17 @@ from .base import Manifold
 class Hyperbolic(Manifold):
     """Hyperbolic space of sectional curvature K < 0 in one of its models.
 
-    Stored coordinates are those of curvature -1; K scales the metric alone. Floats end: in each
-    model points reach to a distance of 8.3, 17.3 and 37.4 over sqrt(-K) from the origin in float16,
-    float32 and float64, where neighbouring floats are about one unit of curvature apart.
+    Stored coordinates are those of curvature -1; K scales the metric alone. Floats end: but in
+    polar coordinates, points reach to a distance of 8.3, 17.3 and 37.4 over sqrt(-K) from the
+    origin in float16, float32 and float64, where neighbouring floats are about one unit apart.
     """
 
     curvature: float = -1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.curvature < 0 and math.isfinite(self.curvature)):
+        number = isinstance(self.curvature, int | float | np.number)
+        if not (number and self.curvature < 0 and math.isfinite(self.curvature)):
             raise SpecError(
                 f"Hyperbolic space has negative finite curvature, but curvature={self.curvature!r} "
                 "came. Pass curvature=-1.0, or use Euclidean for curvature 0."
@@ -101,12 +102,13 @@ class Hyperbolic(Manifold):
         Raises SpecError where the other is of another dimension or curvature.
         """
         self.check_model(to)
-        return like(p, to.from_polar(*self.to_polar(p)))
+        return like(to.from_polar(*self.to_polar(p)), p)
 
     def convert_tangent(self, p: Any, u: Any, to: "Hyperbolic") -> Any:
         """The tangent vectors u at p as those at the same points in another model."""
         self.check_model(to)
-        return like(p, to.from_frame(to.from_polar(*self.to_polar(p)), self.to_frame(p, u)))
+        there = to.from_polar(*self.to_polar(p))
+        return like(to.from_frame(there, self.to_frame(p, u)), p, u)
 
     def check_model(self, to: Any) -> None:
         """Raises SpecError where ``to`` is not a model of the same space."""
@@ -121,7 +123,7 @@ class Hyperbolic(Manifold):
 
     def dist_to_origin(self, p: Any) -> Any:
         """Distance from the origin: (...,)."""
-        return like(p, self.radius * self.to_polar(p)[1])
+        return like(self.radius * self.to_polar(p)[1], p)
 
     def dist_to_hyperplane(self, p: Any, q: Any, normal: Any) -> Any:
         """Signed distance of p to the geodesic hyperplane through q across the tangent ``normal``.
@@ -137,7 +139,7 @@ class Hyperbolic(Manifold):
         return self.radius * xp.asinh(across * sinhc(self.norm(q, u) / self.radius))
 
     def busemann(self, p: Any, direction: Any) -> Any:
-        """The Busemann function of the ideal point in a unit direction from the origin: (...,).
+        """The Busemann function of the ideal point in a direction (..., dim) from the origin.
 
         The limit of dist(p, g(t)) - t along the ray g from the origin: 0 at the origin, negative
         towards the ideal point. It is log(cosh r - sinh r <n, direction>) for p at the distance r
@@ -145,8 +147,8 @@ class Hyperbolic(Manifold):
         """
         xp = namespace(p)
         n, r = self.to_polar(p)
-        step = n - direction
-        return like(p, self.radius * xp.log(xp.exp(-r) + xp.sinh(r) * dot(step, step) / 2))
+        step = n - unit(xp.astype(direction, xp.float64))
+        return like(self.radius * xp.log(xp.exp(-r) + xp.sinh(r) * dot(step, step) / 2), p)
 
     # --- exact neighbours -----------------------------------------------------------------------
 
@@ -155,9 +157,11 @@ class Hyperbolic(Manifold):
 
     def dist(self, p: Any, q: Any) -> Any:
         rank = self.rank(self.canonical(p), self.canonical(q))
-        return like(p, 2 * self.radius * namespace(p, q).asinh(root(rank)))
+        return like(2 * self.radius * namespace(p, q).asinh(root(rank)), p, q)
 
 
-def like(p: Any, values: Any) -> Any:
-    """Factors are float64; what a method gives has the dtype of its points."""
-    return namespace(values).astype(values, p.dtype)
+def like(values: Any, *given: Any) -> Any:
+    """In the dtype that the arguments have in common: what a method computes with is float64."""
+    xp = namespace(values)
+    dtype = xp.result_type(*given)
+    return xp.astype(values, dtype) if xp.isdtype(dtype, "real floating") else values

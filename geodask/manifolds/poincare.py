@@ -14,7 +14,7 @@ from . import radial
 from .conformal import Conformal
 from .hyperbolic import Hyperbolic, like
 
-STRIP = 4096
+SLICE_ROWS = 4096
 """Rows whose distances are computed at once."""
 
 
@@ -91,8 +91,8 @@ class PoincareBall(Conformal):
         out = np.empty(len(p), np.float32)
 
         def fill(start: int, stop: int) -> None:
-            for low in range(start, stop, STRIP):
-                rows = slice(low, min(low + STRIP, stop))
+            for low in range(start, stop, SLICE_ROWS):
+                rows = slice(low, min(low + SLICE_ROWS, stop))
                 ball_half_sinhs(p[rows], q[rows], out[rows])
                 out[rows] = 2 * self.radius * np.arcsinh(out[rows])
 
@@ -103,7 +103,7 @@ class PoincareBall(Conformal):
         # Not p + tanh(t) u / |u|, whose roundings may lie outside the ball.
         direction, radius = self.to_polar(p)
         tangent = radial.parts(direction, self.to_frame(p, u))
-        return like(p, self.from_polar(*radial.exp(direction, radius, *tangent)))
+        return like(self.from_polar(*radial.exp(direction, radius, *tangent)), p, u)
 
     def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
         square = sum(((a - b) * (a - b) for a, b in zip(p, q, strict=True)), Decimal(0))
@@ -122,7 +122,7 @@ class PoincareBall(Conformal):
         square, inside = dot(step, step), one_minus_square(p)
         over = square + inside * one_minus_square(q)
         moved = inside[..., None] * step + square[..., None] * p
-        return like(p, moved / over[..., None])
+        return like(moved / over[..., None], p, q)
 
     def mobius_scale(self, p: Any, t: Any) -> Any:
         """t times p: on the ray through p, at t times its distance from the origin.
@@ -130,7 +130,7 @@ class PoincareBall(Conformal):
         t is (...,); where it is negative, on the opposite ray.
         """
         direction, radius = self.to_polar(p)
-        return like(p, self.from_polar(direction, t * radius))
+        return like(self.from_polar(direction, t * radius), p)
 
     def gyration(self, p: Any, q: Any, u: Any) -> Any:
         """gyr[p, q] u, the rotation with p + (q + r) = (p + q) + gyr[p, q] r for all r."""

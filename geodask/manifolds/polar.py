@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar, final
 
+import numpy as np
+
 from ..arrays.namespace import dot, eps, namespace, norm, unit, where
 from ..arrays.polar import (
     Polar,
@@ -16,14 +18,14 @@ from ..arrays.polar import (
     polar_step,
 )
 from ..arrays.product import FLUSHED
-from . import radial
 from .base import Queries, Rows, Targets
+from .framed import Framed
 from .hyperbolic import Hyperbolic, like
 
 
 @final
 @dataclass(frozen=True)
-class HyperbolicPolar(Hyperbolic):
+class HyperbolicPolar(Framed):
     """Rows of R^n: a unit direction in the first n - 1 coordinates, and last the distance r >= 0.
 
     r is the distance from the origin in curvature -1, up to 300; the sectional curvature K < 0
@@ -32,8 +34,9 @@ class HyperbolicPolar(Hyperbolic):
     there `log` and `transport` are NaN wherever the direction would have to change.
 
     Formulas: sinh^2(dist / 2) = sinh^2((a - b) / 2) + sinh(a) sinh(b) |u - v|^2 / 4, the law of
-    cosines without its cancellations; the geometry is that of `radial`. Directions are taken to
-    2^-99: rows on one ray, or closer to it, are as far apart as their distances.
+    cosines without its cancellations; the geometry is that of `radial`. A row stands for its
+    direction divided by its length, to thirty digits; coordinates of two directions that agree to
+    2^-76 of themselves count as equal, so rows on one ray are as far apart as their distances.
     """
 
     smallest_n: ClassVar[int] = 2
@@ -53,9 +56,8 @@ class HyperbolicPolar(Hyperbolic):
     def to_tangent(self, p: Any, v: Any) -> Any:
         direction, _ = self.to_polar(p)
         across = v[..., :-1] - dot(direction, v[..., :-1])[..., None] * direction
-        return like(
-            v, namespace(across).concat([across, v[..., -1:] + 0 * across[..., :1]], axis=-1)
-        )
+        along = v[..., -1:] + 0 * across[..., :1]
+        return like(namespace(across).concat([across, along], axis=-1), v)
 
     def reach(self, x: Any) -> float:
         return 300.0
@@ -90,20 +92,14 @@ class HyperbolicPolar(Hyperbolic):
         xp = namespace(direction, radius)
         return xp.concat([direction, radius[..., None]], axis=-1)
 
-    def to_frame(self, p: Any, u: Any) -> Any:
-        along, across = self._parts(p, u)
-        return across + along[..., None] * self.to_polar(p)[0]
+    # --- geometry -------------------------------------------------------------------------------
 
-    def from_frame(self, p: Any, y: Any) -> Any:
-        return self._tangent(p, *radial.parts(self.to_polar(p)[0], y))
-
-    def _parts(self, p: Any, u: Any) -> tuple[Any, Any]:
-        """A tangent vector along the radius and across it, in an orthonormal frame."""
+    def parts(self, p: Any, u: Any) -> tuple[Any, Any]:
         xp = namespace(p, u)
         u = self.to_tangent(p, xp.astype(u, xp.float64))
         return u[..., -1], xp.sinh(self.canonical(p)[..., -1:]) * u[..., :-1]
 
-    def _tangent(self, p: Any, along: Any, across: Any) -> Any:
+    def tangent(self, p: Any, along: Any, across: Any) -> Any:
         """The tangent vector with these parts. NaN at the origin where some of it is across."""
         xp = namespace(p, across)
         over = xp.sinh(self.canonical(p)[..., -1:])
@@ -111,29 +107,7 @@ class HyperbolicPolar(Hyperbolic):
         turn = xp.where((over == 0) & (across == 0), 0 * across, some)
         return xp.concat([turn, along[..., None]], axis=-1)
 
-    # --- geometry -------------------------------------------------------------------------------
-
-    def inner(self, p: Any, u: Any, v: Any) -> Any:
-        (along, across), (along_v, across_v) = self._parts(p, u), self._parts(p, v)
-        return like(p, self.radius**2 * (along * along_v + dot(across, across_v)))
-
-    def norm(self, p: Any, u: Any) -> Any:
-        return like(p, self.radius * radial.whole(*self._parts(p, u)))
-
-    def exp(self, p: Any, u: Any) -> Any:
-        return like(p, self.from_polar(*radial.exp(*self.to_polar(p), *self._parts(p, u))))
-
-    def log(self, p: Any, q: Any) -> Any:
-        length = self.dist(self.canonical(p), q) / self.radius
-        along, across = radial.towards(*self.to_polar(p), *self._way(p, q))
-        return like(p, self._tangent(p, length * along, length[..., None] * across))
-
-    def transport(self, p: Any, q: Any, u: Any) -> Any:
-        found = radial.transport(*self.to_polar(p), *self._way(p, q), self._parts(p, u))
-        return like(p, self._tangent(q, *found))
-
-    def _way(self, p: Any, q: Any) -> tuple[Any, Any]:
-        """From the direction of p to that of q, and the radius of q."""
+    def way(self, p: Any, q: Any) -> tuple[Any, Any]:
         x, y = self.features(p), self.features(q)
         return polar_step(x, y), y.radius
 
@@ -160,14 +134,17 @@ class HyperbolicPolar(Hyperbolic):
 
     def rank_error(self, rank: Any) -> Any:
         # Half the difference of two radii is rounded, and its sinh moves by up to 150 times that;
-        # a sinh errs by four units, the lane sum by n / 8 + 5, directions at 2^-103 by 2^-46 where
-        # they are 2^-56 apart.
-        return ((self.n / 8 + 340) * 2.0**-53 + 2.0**-45) * rank
+        # a sinh errs by four units, the lane sum by n / 8 + 5. And squares that leave float64.
+        return (self.n / 8 + 340) * 2.0**-53 * rank + self.n * 2.0**-1000
 
     def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
-        lengths = [sum((a * a for a in each[:-1]), Decimal(0)).sqrt() for each in (p, q)]
-        steps = (a / lengths[0] - b / lengths[1] for a, b in zip(p[:-1], q[:-1], strict=True))
-        square = sum((step * step for step in steps), Decimal(0))
+        # Of the directions as they are taken, to 2^-104, and of steps that count.
+        x, y = (self.features(np.array([float(a) for a in each])) for each in (p, q))
+        square = Decimal(0)
+        for i in np.flatnonzero(polar_step(x, y)):
+            ends = (x.direction[i], x.low[i]), (y.direction[i], y.low[i])
+            (a, b), (c, d) = ((Decimal(float(part)) for part in end) for end in ends)
+            square += (a - c + b - d) ** 2
         apart = _sinh((p[-1] - q[-1]) / 2)
         return apart * apart + _sinh(p[-1]) * _sinh(q[-1]) * square / 4
 
@@ -175,8 +152,9 @@ class HyperbolicPolar(Hyperbolic):
         return "float64"
 
     def queries(self, x: Rows, precision: str) -> Queries:
-        # Minus the eighth root of the rank. A rank is right to 2^-40 of itself in the scores too;
-        # float32 rounds it once, and the kernel the bounds by two units.
+        # Minus the eighth root of the rank. In the scores a rank is right to 2^-26 of itself: steps
+        # of directions to 2^-28, the series of the sinh to 2^-33. float32 rounds it once, and the
+        # kernel the bounds by two units.
         slack = 0 * x.features.half_sinh + FLUSHED  # but NaN where a row is no point
         return Queries(operand(x.features), slack, None, 4 * 2.0**-24, PolarScores)
 

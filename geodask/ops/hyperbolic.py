@@ -4,6 +4,7 @@ Lazy, as those in `pointwise`; the formulas are the methods of the manifolds.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ..engine.points import Points
@@ -28,7 +29,7 @@ def convert(x: Points, to: Manifold) -> Points:
     convert float64 rows where near-duplicates matter. Raises SpecError where ``to`` has another
     dimension or curvature.
     """
-    return lazy(CONVERT, x, to)
+    return replace(lazy(CONVERT, x, to), ids=x.ids)
 
 
 def convert_tangent(x: Points, v: Any, to: Manifold) -> Any:
@@ -52,7 +53,7 @@ def gyration(x: Points, y: Any, v: Any) -> Any:
 
 
 def busemann(x: Points, direction: Any) -> Any:
-    """Busemann functions of the ideal points in unit directions (dim,) or (n, dim): (n,) float64.
+    """Busemann functions of the ideal points in directions (dim,) or (n, dim): (n,) float64.
 
     0 at the origin, negative towards the ideal point, in the unit of the metric.
     """

@@ -34,6 +34,12 @@ class Verb:
         """The verb with its target space, where it takes one, and the arguments that have rows."""
         if self.takes[-1] != "space":
             return self, arguments
+        if not isinstance(arguments[-1], Manifold):
+            raise SpecError(
+                f"{self.method} takes the manifold to go to as its last argument",
+                came=f"{type(arguments[-1]).__name__} came",
+                do="Pass one, such as gd.Lorentz(4).",
+            )
         return replace(self, takes=self.takes[:-1], to=arguments[-1]), arguments[:-1]
 
     def apply(self, manifold: Manifold, *blocks: Any) -> Any:
