@@ -70,13 +70,36 @@ def test_neighbours_of_converted_points(p: np.ndarray) -> None:
     assert (found.indices == gd.knn(x, k=3).compute().indices).all()
 
 
-@pytest.mark.parametrize("to", [gd.Lorentz(4), gd.Lorentz(5, curvature=-0.5), gd.Sphere(3), "ball"])
+@pytest.mark.parametrize("to", [gd.Lorentz(4), gd.Lorentz(5, curvature=-0.5), gd.Sphere(3)])
 def test_no_model_of_the_same_space_is_refused_at_once(p: np.ndarray, to: Any) -> None:
     x = gd.points(p, BALL)
     with pytest.raises(gd.SpecError, match=r"dimension 3 and curvature -0\.5"):
         gd.convert(x, to)
     with pytest.raises(gd.SpecError, match=r"dimension 3 and curvature -0\.5"):
         gd.plan(gd.convert, x, to)
+
+
+def test_ids_go_along_and_a_missing_manifold_is_refused(p: np.ndarray) -> None:
+    x = gd.points(p[:3], BALL, ids=["a", "b", "c"])
+    assert gd.convert(x, LORENTZ).ids.tolist() == ["a", "b", "c"]
+    with pytest.raises(gd.SpecError, match="manifold to go to as its last argument"):
+        gd.convert(x, None)
+
+
+def test_points_beyond_reach_are_undefined_and_counted() -> None:
+    on = gd.HyperbolicPolar(3)
+    x = gd.points(np.array([[0.6, 0.8, 3.0], [0.6, 0.8, 100.0]]), on)
+    result = gd.plan(gd.convert, x, gd.PoincareBall(2)).compute()
+    assert result.report.health["undefined"] == 1
+    assert np.isnan(result.values).all(axis=1).tolist() == [False, True]
+    far = gd.exp_map(gd.points(np.zeros((2, 2)), gd.PoincareBall(2)), np.array([[1, 0], [40.0, 0]]))
+    assert np.isnan(np.asarray(far.array)).all(axis=1).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("curvature", ["-1", None, [1]])
+def test_a_curvature_that_is_no_number_is_refused(curvature: Any) -> None:
+    with pytest.raises(gd.SpecError, match="negative finite curvature"):
+        gd.Lorentz(3, curvature=curvature)
 
 
 def test_other_spaces_are_refused_in_words() -> None:

@@ -465,3 +465,160 @@ def test_the_audit_knows_the_model(model: type) -> None:
     audit = gd.knn(gd.points(x, on), k=5).compute().audit(rows=60)
     assert (audit.rows, audit.wrong) == (60, 0)
     assert audit.distance_error < 1e-12
+
+
+# --- what a review broke ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5, 256])
+def test_the_chart_of_the_hyperboloid_is_as_near_as_it_says(dim: int) -> None:
+    on = space(gd.Lorentz, dim)
+    x = on.random(4000, seed=dim)
+    chart = on.chart(x)
+    assert np.linalg.norm(chart.low, axis=1).max() <= on.chart_error * 1.01
+    steps = [Decimal(0)] * 3
+    with localcontext() as context:
+        context.prec = 60
+        for i in range(3):
+            time = (1 + sum(Decimal(float(a)) ** 2 for a in x[i, 1:])).sqrt()
+            for a, high, low in zip(x[i, 1:], chart.points[i], chart.low[i], strict=True):
+                found = Decimal(float(high)) + Decimal(float(low))
+                steps[i] += (found - Decimal(float(a)) / (1 + time)) ** 2
+            assert steps[i].sqrt() * 2**53 <= Decimal(on.root_error)
+
+
+@pytest.mark.parametrize("dim", [64, 256])
+def test_ranks_are_exact_to_their_error_at_the_rim(dim: int) -> None:
+    on = space(gd.Lorentz, dim)
+    x = np.array(
+        [np.full(dim, math.sinh(36) / math.sqrt(dim) * (1 + i * 2.0**-50)) for i in range(9)]
+    )
+    x = on.project(np.concatenate([x[:, :1], x], axis=1))
+    found = on.rank(x[:1], x)
+    with localcontext() as context:
+        context.prec = 120
+        stored = [[Decimal(float(a)) for a in row] for row in x]
+        for rank, row in zip(found, stored, strict=True):
+            gap = abs(Decimal(float(rank)) - on.exact_rank(stored[0], row))
+            assert gap <= Decimal(float(on.rank_error(rank)))
+
+
+@pytest.mark.parametrize("n", [17, 257, 1025])
+def test_one_ray_stays_one_ray_in_many_dimensions(n: int) -> None:
+    on = gd.HyperbolicPolar(n)
+    scale = np.arange(-3, 4) * 2.0**-52 + 1
+    x = np.full((7, n), 1 / math.sqrt(n - 1)) * scale[:, None]
+    x[:, -1] = 300
+    assert not on.dist(x[:1], x).any()
+    x[:, -1] += np.arange(7) / 8 - 1
+    result = gd.knn(gd.points(x, on), k=2).compute()
+    assert (result.indices == [[1, 2], [0, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 4]]).all()
+    assert result.audit(rows=7).wrong == 0
+
+
+def test_directions_of_few_units_apart_are_ranked_to_their_error() -> None:
+    on = gd.HyperbolicPolar(3)
+    base = np.array([0.6, 0.8]) + 2.0**-53 * np.array([[7, 0], [3, 4], [4, 3], [100, 75], [0, 1]])
+    x = np.concatenate([base, np.full((5, 1), 300.0)], axis=1)
+    with localcontext() as context:
+        context.prec = 700
+        stored = [[Decimal(float(a)) for a in row] for row in x]
+        for i in range(5):
+            for j in range(5):
+                rank = on.rank(x[i : i + 1], x[j : j + 1])[0]
+                gap = abs(Decimal(float(rank)) - on.exact_rank(stored[i], stored[j]))
+                assert gap <= Decimal(float(on.rank_error(rank)))
+
+
+def test_ranks_that_leave_float64_are_within_their_error() -> None:
+    on = gd.HyperbolicPolar(3)
+    assert on.rank_error(on.rank(np.array([0.6, 0.8, 1e-200]), np.array([0.6, 0.8, 9e-200]))) > 0
+
+
+@each_model
+@pytest.mark.parametrize(("near", "far"), [(20.0, 20.0), (14.0, 28.0), (30.0, 30.0)])
+def test_midpoints_far_out_are_half_way(model: type, near: float, far: float) -> None:
+    on = space(model, 2)
+    p = on.from_polar(np.array([[0.6, 0.8]]), np.array([far]))
+    q = on.from_polar(np.array([[0.28, -0.96]]), np.array([near]))
+    middle = on.midpoint(p, q)
+    grain = 2.0**-48 * math.exp(abs(far - near) / 2 + 2)
+    if model is gd.PoincareBall:
+        grain *= math.exp(far)  # it goes by way of a stored tangent vector
+    assert abs(on.dist(p, middle) - on.dist(middle, q))[0] <= 8 * grain
+    if model in (gd.Lorentz, gd.HyperbolicPolar):
+        assert on.dist(on.geodesic(p, q, 1.0), q)[0] <= 2.0**-48 * math.exp(near)
+
+
+@pytest.mark.parametrize("row", [[np.nan, 0, 1], [0, 0, 1], [np.inf, 0, 2], [1, 0, -3]])
+def test_polar_rows_that_are_no_points_are_not_at_a_distance(row: list[float]) -> None:
+    on = gd.HyperbolicPolar(3)
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(on.dist(np.array([row], float), on.random(3, seed=0))).all()
+
+
+@each_model
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("dim", [4, FEW + 1])
+@np.errstate(invalid="ignore")
+def test_rows_that_are_no_points_are_never_certified(model: type, kernel: Kernel, dim: int) -> None:
+    on, (kind, place, precision) = space(model, dim), kernel
+    x = on.random(60, seed=0)
+    bad = x.copy()
+    bad[7, 1] = np.nan
+    for queries, targets in ((x[:20], bad), (bad[:20], x)):
+        running = kind(on, queries, 3, place, precision)
+        running.fold(targets, 0)
+        _, ranks, certified = running.result()
+        assert not certified[7 if targets is x else slice(None)].any()
+        assert not np.isnan(ranks).any()
+
+
+def test_half_space_rows_beyond_float32_are_never_certified() -> None:
+    on = gd.HalfSpace(2)
+    for y in ([[0, 1e-200], [0, 2e-300], [0, 1e-100]], [[0, 1e300], [0, 1e200], [0, 2.0]]):
+        running = HostNearest(on, np.array([[0, 1e-300], [0, 1.0]]), 1, NUMPY, "auto")
+        with np.errstate(all="ignore"):
+            running.fold(np.array(y), 0)
+        assert not running.result()[2].any()
+
+
+def test_rows_of_another_length_are_refused_by_pairwise() -> None:
+    on = gd.PoincareBall(3)
+    x = on.random(4, seed=0)
+    for p, q in ((x[:, :2], x), (x, x[:, :2])):
+        with pytest.raises(ValueError, match="broadcast"):
+            on.pairwise(p, q)
+
+
+@each_model
+def test_integers_and_mixed_dtypes_are_promoted(model: type) -> None:
+    on = space(model, 2)
+    p = {gd.PoincareBall: [0, 0], gd.Lorentz: [1, 0, 0], gd.HalfSpace: [0, 3]}.get(model, [1, 0, 2])
+    x = on.random(1, seed=0)
+    whole = on.dist(np.array([p]), x)
+    assert whole.dtype == np.float64
+    assert whole == on.dist(np.array([p], float), x)
+    assert on.dist(x.astype(np.float32), x).dtype == np.float64
+    assert on.log(x.astype(np.float32), x).dtype == np.float64
+
+
+def test_directions_of_busemann_functions_have_no_length() -> None:
+    on, direction = gd.PoincareBall(3), np.array([0.6, 0.8, 0])
+    p = on.random(9, seed=0)
+    np.testing.assert_allclose(on.busemann(p, 2 * direction), on.busemann(p, direction))
+    assert np.isnan(on.busemann(p, 0 * direction)).all()
+
+
+@each_model
+def test_second_derivatives(model: type) -> None:
+    on = space(model, 3)
+    p = torch.as_tensor(on.random(1, seed=0)[0])
+    q = torch.as_tensor(on.random(1, seed=1)[0])
+    free = torch.autograd.functional.hessian(lambda x: on.dist(x[None], q[None])[0] ** 2, p)
+    slopes = [
+        torch.func.grad(lambda x: on.dist(x[None], q[None])[0] ** 2)(p + step)
+        for step in 1e-6 * torch.cat([torch.eye(len(p)), -torch.eye(len(p))]).double()
+    ]
+    by_steps = torch.stack(slopes[: len(p)]) - torch.stack(slopes[len(p) :])
+    torch.testing.assert_close(free, by_steps / 2e-6, rtol=1e-5, atol=1e-5)

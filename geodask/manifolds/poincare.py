@@ -67,7 +67,7 @@ class PoincareBall(Conformal):
     # --- geometry -------------------------------------------------------------------------------
 
     def weight(self, p: Any) -> Any:
-        if is_host(p) and p.ndim == 2:
+        if is_host(p) and p.ndim == 2 and p.dtype.kind == "f":
             from ..arrays.fused import one_minus_squares
 
             inside = one_minus_squares(widen(p))

@@ -155,17 +155,22 @@ class HyperbolicPolar(Framed):
         # Minus the eighth root of the rank. In the scores a rank is right to 2^-26 of itself: steps
         # of directions to 2^-28, the series of the sinh to 2^-33. float32 rounds it once, and the
         # kernel the bounds by two units.
-        slack = 0 * x.features.half_sinh + FLUSHED  # but NaN where a row is no point
+        slack = _nothing(x.features) + FLUSHED
         return Queries(operand(x.features), slack, None, 4 * 2.0**-24, PolarScores)
 
     def targets(self, y: Rows, frame: Any, precision: str) -> Targets:
         xp = namespace(y.features.radius)
-        above = 0 * y.features.half_sinh
+        above = _nothing(y.features)
         nobody = xp.zeros((0,), dtype=xp.int64)
         return Targets(operand(y.features), float(xp.max(above)), above, nobody)
 
     def score(self, rank: Any, queries: Queries) -> Any:
         return -eighth_root(rank)
+
+
+def _nothing(x: Polar) -> Any:
+    """Zeros, but NaN where a row is no point, so that it is not certified: (rows,)."""
+    return 0 * (x.half_sinh + namespace(x.radius).sum(x.direction, axis=-1))
 
 
 def _sinh(x: Decimal) -> Decimal:

@@ -196,8 +196,8 @@ def _compute(
     as_dtype: Any,
 ) -> np.ndarray:
     first = int(numbers[0]) if len(numbers) else 0
-    values = operation.block(manifold, list(blocks), first)
-    return np.broadcast_to(values, (len(numbers), *values.shape[1:])).astype(as_dtype)
+    values = operation.block(manifold, list(blocks), first, as_dtype)
+    return np.broadcast_to(values, (len(numbers), *values.shape[1:]))
 
 
 def checked_policy(on_undefined: str) -> str:

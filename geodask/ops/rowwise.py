@@ -140,20 +140,27 @@ class Pointwise(Operation):
             if kind == "point" and (block == 0 or len(each) > 1):
                 work.stats.near_limit += int(each.manifold.near_limit(rows).sum())
         with work.stats.timing_kernel():
-            values = self.block(work.inputs[0].manifold, blocks, start)
+            values = self.block(work.inputs[0].manifold, blocks, start, self.dtype(work.inputs))
         out = np.empty((stop - start, *self.row_shape(work.inputs)), self.dtype(work.inputs))
         out[...] = values
         work.stats.flagged += len(_undefined(out))
         return {"values": out}
 
-    def block(self, manifold: Manifold, blocks: list[np.ndarray], first: int) -> np.ndarray:
-        """The verb on blocks of rows, numbered from ``first`` where it has to complain."""
+    def block(
+        self, manifold: Manifold, blocks: list[np.ndarray], first: int, dtype: Any
+    ) -> np.ndarray:
+        """The verb on blocks of rows, numbered from ``first`` where it has to complain.
+
+        Rows that should be points and in this dtype are none, as beyond its reach, are NaN.
+        """
         prepared = []
         for kind, rows in zip(self.verb.takes, blocks, strict=True):
             # In one memory order: another would add the terms of a sum in another order.
             rows = np.ascontiguousarray(rows, np.float64)
             prepared.append(rows[:, 0] if kind == "time" else rows)
-        values = self.verb.apply(manifold, *prepared)
+        values = self.verb.apply(manifold, *prepared).astype(dtype)
+        if self.verb.gives == "point":
+            values[(self.verb.to or manifold).complaints(values) != 0] = np.nan
         undefined = _undefined(values)
         if self.on_undefined == "raise" and len(undefined):
             raise CutLocusError(
@@ -174,10 +181,10 @@ class Pointwise(Operation):
             else manifold.random(1024, seed=position)
             for position, kind in enumerate(self.verb.takes)
         ]
-        self.block(manifold, blocks, 0)
+        self.block(manifold, blocks, 0, np.float64)
         begin, count = time.perf_counter(), 0
         while time.perf_counter() - begin < 0.2:
-            self.block(manifold, blocks, 0)
+            self.block(manifold, blocks, 0, np.float64)
             count += 1024
         return count / (time.perf_counter() - begin)
 
