@@ -3,10 +3,15 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from mpmath import mp, mpf
 
 import brute
 import geodask as gd
+from geodask.manifolds.hyperbolic import Hyperbolic
+
+MODELS = (gd.PoincareBall, gd.Lorentz, gd.HalfSpace, gd.HyperbolicPolar)
+each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 
 
 def at_radius(radius: Any, rows: int, n: int, seed: int) -> np.ndarray:
@@ -37,3 +42,16 @@ def exact_ranks(x: np.ndarray, y: np.ndarray) -> list[list[mpf]]:
                 (((q - row) ** 2).sum(axis=1) for row in p), inside[0], strict=True
             )
         ]
+
+
+def space(model: type, dim: int, curvature: float = -1.0) -> Hyperbolic:
+    longer = model in (gd.Lorentz, gd.HyperbolicPolar)
+    return model(dim + longer, curvature=curvature)
+
+
+def rows(model: type, radius: float, dim: int, dtype: str, seed: int = 0) -> np.ndarray:
+    """Families of rows in that model."""
+    x = families(radius, dim, "float64", seed)
+    return space(model, dim).project(
+        gd.PoincareBall(dim).convert(x, space(model, dim)).astype(dtype)
+    )

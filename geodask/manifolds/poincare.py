@@ -67,12 +67,7 @@ class PoincareBall(Conformal):
     # --- geometry -------------------------------------------------------------------------------
 
     def weight(self, p: Any) -> Any:
-        if is_host(p) and p.ndim == 2 and p.dtype.kind == "f":
-            from ..arrays.fused import one_minus_squares
-
-            inside = one_minus_squares(widen(p))
-        else:
-            inside = one_minus_square(p)
+        inside = _to_rim(p)
         return 1 / where(inside > 0, inside, math.nan)
 
     @property
@@ -142,6 +137,15 @@ class PoincareBall(Conformal):
         return u + 2 * turned / (1 + 2 * pq + pp * qq)[..., None]
 
 
+def _to_rim(p: Any) -> Any:
+    """1 - |p|^2 in double-double."""
+    if not (is_host(p) and p.ndim == 2 and p.dtype.kind == "f"):
+        return one_minus_square(p)
+    from ..arrays.fused import one_minus_squares
+
+    return one_minus_squares(widen(p))
+
+
 def _left_to_rim(x: Any) -> Any:
-    """1 - |x|^2 of any rows: coordinates that are far out, or no numbers, count as 2."""
-    return one_minus_square(where(namespace(x).abs(x) <= 2, x, 2.0))
+    """The same of any rows: coordinates that are far out, or no numbers, count as 2."""
+    return _to_rim(where(namespace(x).abs(x) <= 2, x, 2.0))
