@@ -49,6 +49,9 @@ class PoincareBall(Conformal):
         code = xp.where(inside > 0, code, xp.full_like(code, 2))
         return xp.where(xp.all(xp.isfinite(p), axis=-1), code, xp.full_like(code, 1))
 
+    def near_limit(self, x: Any) -> Any:
+        return _left_to_rim(x) < 16 * eps(x)  # what the radius says, without a logarithm
+
     # --- models ---------------------------------------------------------------------------------
 
     def to_polar(self, p: Any) -> tuple[Any, Any]:
