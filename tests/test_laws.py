@@ -19,8 +19,8 @@ MODELS = (gd.Lorentz, gd.HalfSpace, gd.HyperbolicPolar)
 MANIFOLDS = [
     *(gd.Sphere(n, curvature=curvature) for n in (2, 3, 17, 384) for curvature in (1.0, 0.25)),
     *(gd.Euclidean(n) for n in (1, 3, 17)),
-    *(gd.PoincareBall(n, curvature=K) for n, K in ((1, -1.0), (2, -0.25), (9, -1.0))),
-    *(space(n, curvature=K) for space in MODELS for n, K in ((2, -1.0), (9, -0.25))),
+    *(gd.PoincareBall(n, curvature=K) for n, K in ((1, -1.0), (2, -0.25), (6, -1.0))),
+    *(space(n, curvature=K) for space in MODELS for n, K in ((2, -1.0), (5, -0.25))),
 ]
 KINDS = [
     *((xp, dtype) for xp in (np, torch) for dtype in ("float64", "float32")),
