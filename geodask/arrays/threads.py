@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from functools import cache
 from threading import Lock, current_thread, main_thread
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt, from glibc's malloc.h."""
@@ -49,6 +49,12 @@ def one_thread_each() -> Iterator[None]:
                     torch.set_num_threads(_before)
 
 
+@cache
+def _pools() -> ThreadpoolController:
+    """The thread pools of the libraries that are loaded; to find them takes a millisecond."""
+    return ThreadpoolController()
+
+
 SHARE = 1 << 20
 """Coordinates that are worth a thread of their own."""
 
@@ -66,7 +72,8 @@ def over_rows(
         function(0, rows)
         return
     step = -(-rows // count)
-    with ThreadPoolExecutor(count) as pool, threadpool_limits(1) if blas else nullcontext():
+    alone = _pools().limit(limits=1, user_api="blas") if blas else nullcontext()
+    with ThreadPoolExecutor(count) as pool, alone:
         list(pool.map(lambda low: function(low, min(low + step, rows)), range(0, rows, step)))
 
 
