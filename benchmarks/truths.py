@@ -4,6 +4,7 @@ Nothing here comes from geodask, and the formulas are textbook ones: where they 
 are enough of them. A row is a list of mpf, a tangent vector too.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from mpmath import mp, mpf
@@ -11,26 +12,26 @@ from mpmath import mp, mpf
 Vector = list[Any]
 
 
-class Truth:
+class Truth(ABC):
     """A space of curvature 1 or -1."""
 
     digits = 120
     """At so many, answers are right to 25 and more at distances of 80."""
 
-    def length(self, p: Vector, u: Vector) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def length(self, p: Vector, u: Vector) -> Any: ...
 
-    def dist(self, p: Vector, q: Vector) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def dist(self, p: Vector, q: Vector) -> Any: ...
 
-    def exp(self, p: Vector, u: Vector) -> Vector:
-        raise NotImplementedError
+    @abstractmethod
+    def exp(self, p: Vector, u: Vector) -> Vector: ...
 
-    def log(self, p: Vector, q: Vector) -> Vector:
-        raise NotImplementedError
+    @abstractmethod
+    def log(self, p: Vector, q: Vector) -> Vector: ...
 
-    def transport(self, p: Vector, q: Vector, u: Vector) -> Vector:
-        raise NotImplementedError
+    @abstractmethod
+    def transport(self, p: Vector, q: Vector, u: Vector) -> Vector: ...
 
     def gap(self, found: Vector, true: Vector) -> Any:
         """How far a point is from the true one."""
