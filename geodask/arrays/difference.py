@@ -41,30 +41,6 @@ class PairScores(ABC):
         """The same in array operations, for GPUs."""
 
 
-class Differences(PairScores):
-    """``-w |x - y|^2`` for rows x and (y, w), summed in the precision of the operands."""
-
-    @staticmethod
-    def fill(queries: np.ndarray, columns: np.ndarray, sums: np.ndarray, tile: np.ndarray) -> None:
-        _differences(queries, columns, sums, tile)
-
-    @staticmethod
-    def on_device(queries: Any, targets: Any) -> Any:
-        xp = namespace(queries, targets)
-        n = queries.shape[1]
-        total = 0.0
-        for k in range(n):
-            step = queries[:, k][:, None] - targets[:, k][None, :]
-            total = total + step * step
-        return xp.astype(-(total * targets[:, n][None, :]), xp.float32)
-
-
-def weighted_squares(x: np.ndarray, columns: np.ndarray, tile: np.ndarray) -> np.ndarray:
-    """``w |x - y|^2`` for all pairs of rows x and columns (y, -w), in float64: the tile, filled."""
-    _differences(x.astype(np.float64), columns, np.empty(RUN, np.float64), tile)
-    return tile
-
-
 @bounding
 def _differences(queries, columns, sums, tile):
     n = queries.shape[1]
@@ -81,3 +57,25 @@ def _differences(queries, columns, sums, tile):
             weights, out = columns[n, start:stop], tile[i, start:stop]
             for j in range(width):
                 out[j] = -(sums[j] * weights[j])
+
+
+class Differences(PairScores):
+    """``-w |x - y|^2`` for rows x and (y, w), summed in the precision of the operands."""
+
+    fill = staticmethod(_differences)
+
+    @staticmethod
+    def on_device(queries: Any, targets: Any) -> Any:
+        xp = namespace(queries, targets)
+        n = queries.shape[1]
+        total = 0.0
+        for k in range(n):
+            step = queries[:, k][:, None] - targets[:, k][None, :]
+            total = total + step * step
+        return xp.astype(-(total * targets[:, n][None, :]), xp.float32)
+
+
+def weighted_squares(x: np.ndarray, columns: np.ndarray, tile: np.ndarray) -> np.ndarray:
+    """``w |x - y|^2`` for all pairs of rows x and columns (y, -w), in float64: the tile, filled."""
+    _differences(x.astype(np.float64), columns, np.empty(RUN, np.float64), tile)
+    return tile

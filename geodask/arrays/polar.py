@@ -68,42 +68,6 @@ def operand(x: Polar) -> Any:
     return xp.concat([x.direction, x.low, *(column[:, None] for column in columns)], axis=1)
 
 
-class PolarScores(PairScores):
-    """Minus the eighth root of the rank, which float32 can hold for all radii, to 2^-23."""
-
-    @staticmethod
-    def fill(queries: np.ndarray, columns: np.ndarray, sums: np.ndarray, tile: np.ndarray) -> None:
-        _polar(queries, columns, sums, tile)
-
-    @staticmethod
-    def on_device(queries: Any, targets: Any) -> Any:
-        xp = namespace(queries, targets)
-        n = (queries.shape[1] - 4) // 2
-        total = 0.0
-        for k in range(n):
-            value, column = queries[:, k][:, None], targets[:, k][None, :]
-            step = value - column + (queries[:, n + k][:, None] - targets[:, n + k][None, :])
-            least = FINEST * xp.maximum(xp.abs(value), xp.abs(column))
-            step = where(~(xp.abs(step) < least), step, 0.0)
-            total = total + step * step
-        (half, left, up, down), (far, right, rise, fall) = (
-            [each[:, 2 * n + k] for k in range(4)] for each in (queries, targets)
-        )
-        apart = half[:, None] - far[None, :]
-        wide = (up[:, None] * fall[None, :] - down[:, None] * rise[None, :]) / 2
-        square = apart * apart
-        near = apart * (1 + square * (1 / 6 + square * (1 / 120 + square / 5040)))
-        apart = xp.where(square < SMALL * SMALL, near, wide)
-        rank = apart * apart + total * (left[:, None] * right[None, :])
-        return xp.astype(-eighth_root(rank), xp.float32)
-
-
-def eighth_root(x: Any) -> Any:
-    """x to the power 1/8."""
-    xp = namespace(x)
-    return xp.sqrt(xp.sqrt(xp.sqrt(x)))
-
-
 @bounding
 def _polar(queries, columns, sums, tile):
     n = (queries.shape[1] - 4) // 2
@@ -132,3 +96,37 @@ def _polar(queries, columns, sums, tile):
                 apart = near if square < SMALL * SMALL else wide
                 rank = apart * apart + sums[j] * (left * right[j])
                 out[j] = np.float32(-np.sqrt(np.sqrt(np.sqrt(rank))))
+
+
+class PolarScores(PairScores):
+    """Minus the eighth root of the rank, which float32 can hold for all radii, to 2^-23."""
+
+    fill = staticmethod(_polar)
+
+    @staticmethod
+    def on_device(queries: Any, targets: Any) -> Any:
+        xp = namespace(queries, targets)
+        n = (queries.shape[1] - 4) // 2
+        total = 0.0
+        for k in range(n):
+            value, column = queries[:, k][:, None], targets[:, k][None, :]
+            step = value - column + (queries[:, n + k][:, None] - targets[:, n + k][None, :])
+            least = FINEST * xp.maximum(xp.abs(value), xp.abs(column))
+            step = where(~(xp.abs(step) < least), step, 0.0)
+            total = total + step * step
+        (half, left, up, down), (far, right, rise, fall) = (
+            [each[:, 2 * n + k] for k in range(4)] for each in (queries, targets)
+        )
+        apart = half[:, None] - far[None, :]
+        wide = (up[:, None] * fall[None, :] - down[:, None] * rise[None, :]) / 2
+        square = apart * apart
+        near = apart * (1 + square * (1 / 6 + square * (1 / 120 + square / 5040)))
+        apart = xp.where(square < SMALL * SMALL, near, wide)
+        rank = apart * apart + total * (left[:, None] * right[None, :])
+        return xp.astype(-eighth_root(rank), xp.float32)
+
+
+def eighth_root(x: Any) -> Any:
+    """x to the power 1/8."""
+    xp = namespace(x)
+    return xp.sqrt(xp.sqrt(xp.sqrt(x)))

@@ -216,9 +216,10 @@ class Manifold(ABC):
 
     # --- exact neighbours -----------------------------------------------------------------------
 
-    @abstractmethod
     def canonical(self, x: Any) -> Any:
-        """The float64 points that stored rows stand for."""
+        """The float64 points that stored rows stand for: themselves, but where a space says so."""
+        xp = namespace(x)
+        return xp.astype(x, xp.float64)
 
     @abstractmethod
     def rank(self, p: Any, q: Any) -> Any:

@@ -36,10 +36,6 @@ class Conformal(WeightedDifference):
     def chart(self, x: Any) -> Chart:
         return Chart(self.weight(self.canonical(x)), widen(x), None)
 
-    def canonical(self, x: Any) -> Any:
-        xp = namespace(x)
-        return xp.astype(x, xp.float64)
-
     def to_tangent(self, p: Any, v: Any) -> Any:
         return v
 

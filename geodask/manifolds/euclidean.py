@@ -97,10 +97,6 @@ class Euclidean(Manifold):
         xp = namespace(x)
         return xp.ones_like(xp.astype(x[..., 0], xp.float64))
 
-    def canonical(self, x: Any) -> Any:
-        xp = namespace(x)
-        return xp.astype(x, xp.float64)
-
     def rank(self, p: Any, q: Any) -> Any:
         """The squared distance."""
         step = p - q

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ..arrays.namespace import dot, namespace
 from . import radial
@@ -11,7 +11,20 @@ from .hyperbolic import Hyperbolic, like
 
 @dataclass(frozen=True)
 class Framed(Hyperbolic):
-    """The geometry of `radial` in a model; a subclass says how its tangent vectors are stored."""
+    """The geometry of `radial` in a model that stores a coordinate more than it has dimensions.
+
+    A subclass says how its tangent vectors are stored.
+    """
+
+    smallest_n: ClassVar[int] = 2
+
+    @property
+    def dim(self) -> int:
+        return self.n - 1
+
+    @property
+    def working_bytes(self) -> int:
+        return 48  # a chart in double-double, and the halves of the factors of its products
 
     @abstractmethod
     def parts(self, p: Any, u: Any) -> tuple[Any, Any]:

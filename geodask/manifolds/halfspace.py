@@ -95,7 +95,7 @@ class HalfSpace(Conformal):
 
     @property
     def working_bytes(self) -> int:
-        return 16
+        return 16  # coordinates of the ball, and their squares
 
     def in_ball(self, chart: Chart) -> Chart:
         xp = namespace(chart.weights)

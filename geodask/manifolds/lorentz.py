@@ -29,12 +29,6 @@ class Lorentz(Framed, WeightedDifference):
     cosh^2(r) of their digits. The geometry is that of `radial`.
     """
 
-    smallest_n: ClassVar[int] = 2
-
-    @property
-    def dim(self) -> int:
-        return self.n - 1
-
     # --- points and tangent vectors -------------------------------------------------------------
 
     def project(self, x: Any) -> Any:
@@ -120,10 +114,6 @@ class Lorentz(Framed, WeightedDifference):
         # A row of the chart is off by (n + 4) 2^-105 of its length, which is at most 1, and the
         # weights reach 2^52.
         return (self.n + 4) * 2.0**-52
-
-    @property
-    def working_bytes(self) -> int:
-        return 48
 
     def chart(self, x: Any) -> Chart:
         xp = namespace(x)

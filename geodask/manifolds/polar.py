@@ -39,12 +39,6 @@ class HyperbolicPolar(Framed):
     2^-76 of themselves count as equal, so rows on one ray are as far apart as their distances.
     """
 
-    smallest_n: ClassVar[int] = 2
-
-    @property
-    def dim(self) -> int:
-        return self.n - 1
-
     # --- points and tangent vectors -------------------------------------------------------------
 
     def project(self, x: Any) -> Any:
@@ -113,18 +107,9 @@ class HyperbolicPolar(Framed):
 
     # --- exact neighbours -----------------------------------------------------------------------
 
-    def canonical(self, x: Any) -> Any:
-        """As stored: the length of a direction does not count."""
-        xp = namespace(x)
-        return xp.astype(x, xp.float64)
-
     def features(self, x: Any) -> Polar:
-        x = self.canonical(x)
+        x = self.canonical(x)  # as stored: the length of a direction does not count
         return polar(x[..., :-1], x[..., -1])
-
-    @property
-    def working_bytes(self) -> int:
-        return 48
 
     def rank(self, p: Any, q: Any) -> Any:
         return polar_ranks(self.features(p), self.features(q))
