@@ -8,8 +8,10 @@ import pytest
 import torch
 
 import geodask as gd
+from geodask.arrays.polar import PolarProducts
 from geodask.kernels.lists import one_each
 from geodask.kernels.nearest import HostNearest
+from geodask.manifolds.base import rows_of
 from geodask.manifolds.difference import FEW
 from geodask.manifolds.hyperbolic import Hyperbolic
 from neighbours import KERNELS, NUMPY, Kernel, cut
@@ -57,8 +59,8 @@ def check_neighbours(on: Hyperbolic, x: np.ndarray, asked: range) -> None:
                 assert found == pytest.approx(true, rel=1e-13)
 
 
-SURROGATES = [(model, 6) for model in MODELS[1:]] + [(gd.Lorentz, FEW + 1), (gd.HalfSpace, FEW + 1)]
-"""Differences in all, and products where there are some."""
+SURROGATES = [(model, dim) for model in MODELS[1:] for dim in (6, FEW + 1)]
+"""Differences and products."""
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -201,6 +203,22 @@ def test_directions_of_few_units_apart_are_ranked_to_their_error() -> None:
                 rank = on.rank(x[i : i + 1], x[j : j + 1])[0]
                 gap = abs(Decimal(float(rank)) - on.exact_rank(stored[i], stored[j]))
                 assert gap <= Decimal(float(on.rank_error(rank)))
+
+
+@pytest.mark.parametrize("dim", [FEW + 1, 300])
+def test_products_of_directions_are_as_right_as_steps(dim: int) -> None:
+    on, rng = space(gd.HyperbolicPolar, dim), np.random.default_rng(0)
+    towards = rng.standard_normal((2, 400, dim)) * 10.0 ** rng.uniform(-16, 0, (2, 400, 1))
+    direction = rng.standard_normal(dim) / math.sqrt(dim) + towards
+    x, y = on.from_polar(
+        direction / np.linalg.norm(direction, axis=-1, keepdims=True), rng.uniform(0, 300, (2, 400))
+    )
+    queries = on.queries(rows_of(on, x), "float64")
+    targets = on.targets(rows_of(on, y), None, "float64")
+    assert queries.scores is PolarProducts
+    found = PolarProducts((400, 400))(queries.operand, targets.operand)
+    scores = on.score(on.rank(x[:, None], y[None]), queries)
+    assert (np.abs(found / scores - 1) <= queries.share / 2).all()
 
 
 def test_ranks_that_leave_float64_are_within_their_error() -> None:

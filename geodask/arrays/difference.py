@@ -23,12 +23,15 @@ class PairScores(ABC):
 
     def __call__(self, queries: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """(q, columns), (m, columns) -> (q, m) float32, in memory that the next call uses again."""
-        shape = len(queries), len(targets)
-        tile = self._tile[: shape[0] * shape[1]].reshape(shape)
+        tile = self.room(queries, targets)
         kind = np.result_type(queries, targets)
         columns = np.ascontiguousarray(targets.T, kind)
         self.fill(queries.astype(kind, copy=False), columns, np.empty(RUN, kind), tile)
         return tile
+
+    def room(self, queries: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Where the scores of these go."""
+        return self._tile[: len(queries) * len(targets)].reshape(len(queries), len(targets))
 
     @staticmethod
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 
 from .difference import RUN, PairScores, bounding
@@ -61,7 +62,7 @@ def polar_ranks(a: Polar, b: Polar) -> Any:
 
 
 def operand(x: Polar) -> Any:
-    """Rows for `PolarScores`: direction, low, radius / 2, half_sinh, exp(+-radius / 2)."""
+    """Rows for the scores below: direction, low, radius / 2, half_sinh, exp(+-radius / 2)."""
     xp = namespace(x.radius)
     half = x.radius / 2
     columns = (half, x.half_sinh, xp.exp(half), xp.exp(-half))
@@ -69,10 +70,24 @@ def operand(x: Polar) -> Any:
 
 
 @bounding
-def _polar(queries, columns, sums, tile):
+def _scores(query, targets, squares, out):
+    """Scores of a query, from the four columns of either side's radii and |u - v|^2."""
+    half, left, up, down = query
+    far, right, rise, fall = targets
+    for j in range(len(out)):
+        apart = half - far[j]
+        square = apart * apart
+        near = apart * (1 + square * (1 / 6 + square * (1 / 120 + square / 5040)))
+        wide = (up * fall[j] - down * rise[j]) / 2
+        apart = near if square < SMALL * SMALL else wide
+        rank = apart * apart + squares[j] * (left * right[j])
+        out[j] = np.float32(-np.sqrt(np.sqrt(np.sqrt(rank))))
+
+
+@bounding
+def _by_steps(queries, columns, sums, tile):
     n = (queries.shape[1] - 4) // 2
     for i in range(len(queries)):
-        half, left, up, down = queries[i, 2 * n :]
         for start in range(0, tile.shape[1], RUN):
             stop = min(start + RUN, tile.shape[1])
             width = stop - start
@@ -87,21 +102,13 @@ def _polar(queries, columns, sums, tile):
                     sums[j] += step * step
             far, right = columns[2 * n, start:stop], columns[2 * n + 1, start:stop]
             rise, fall = columns[2 * n + 2, start:stop], columns[2 * n + 3, start:stop]
-            out = tile[i, start:stop]
-            for j in range(width):
-                apart = half - far[j]
-                square = apart * apart
-                near = apart * (1 + square * (1 / 6 + square * (1 / 120 + square / 5040)))
-                wide = (up * fall[j] - down * rise[j]) / 2
-                apart = near if square < SMALL * SMALL else wide
-                rank = apart * apart + sums[j] * (left * right[j])
-                out[j] = np.float32(-np.sqrt(np.sqrt(np.sqrt(rank))))
+            _scores(queries[i, 2 * n :], (far, right, rise, fall), sums, tile[i, start:stop])
 
 
 class PolarScores(PairScores):
     """Minus the eighth root of the rank, which float32 can hold for all radii, to 2^-23."""
 
-    fill = staticmethod(_polar)
+    fill = staticmethod(_by_steps)
 
     @staticmethod
     def on_device(queries: Any, targets: Any) -> Any:
@@ -124,6 +131,59 @@ class PolarScores(PairScores):
         apart = xp.where(square < SMALL * SMALL, near, wide)
         rank = apart * apart + total * (left[:, None] * right[None, :])
         return xp.astype(-eighth_root(rank), xp.float32)
+
+
+# The order of a sum of squares is free: its bound holds for all.
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+def _square_sum(steps):
+    total = 0.0
+    for k in range(len(steps)):
+        total += steps[k] * steps[k]
+    return total
+
+
+@bounding
+def _by_products(queries, targets, products, radial, tile, start):
+    n = (queries.shape[1] - 4) // 2
+    # A product of unit vectors errs by (n + 4) 2^-52; from here on |u - v|^2 is right to 2^-22.
+    least = (n + 4) * 2.0**-29
+    squares, steps = np.empty(len(targets), np.float64), np.empty(n, np.float64)
+    for i in range(len(queries)):
+        for j in range(len(targets)):
+            squares[j] = 2 - 2 * products[i, j]
+        query = queries[i]
+        for j in range(len(targets)):
+            if not squares[j] >= least:
+                target = targets[j]
+                for k in range(n):
+                    step = (query[k] - target[k]) + (query[n + k] - target[n + k])
+                    finest = FINEST * max(abs(query[k]), abs(target[k]))
+                    steps[k] = 0.0 if abs(step) < finest else step
+                squares[j] = _square_sum(steps)
+        out = tile[i, start : start + len(targets)]
+        _scores(query[2 * n :], (radial[0], radial[1], radial[2], radial[3]), squares, out)
+
+
+class PolarProducts(PolarScores):
+    """The same from products of directions, but where these are too near each other for that.
+
+    On a GPU all are taken in steps.
+    """
+
+    def __init__(self, tile: tuple[int, int]):
+        super().__init__(tile)
+        self._products = np.empty(tile[0] * RUN)
+
+    def __call__(self, queries: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        n = (queries.shape[1] - 4) // 2
+        tile = self.room(queries, targets)
+        for start in range(0, len(targets), RUN):
+            part = targets[start : start + RUN]
+            products = self._products[: len(queries) * len(part)].reshape(len(queries), -1)
+            np.matmul(queries[:, :n], part[:, :n].T, out=products)
+            radial = np.ascontiguousarray(part[:, 2 * n :].T)
+            _by_products(queries, part, products, radial, tile, start)
+        return tile
 
 
 def eighth_root(x: Any) -> Any:

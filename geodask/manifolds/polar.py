@@ -10,6 +10,7 @@ import numpy as np
 from ..arrays.namespace import dot, eps, namespace, norm, unit, where
 from ..arrays.polar import (
     Polar,
+    PolarProducts,
     PolarScores,
     eighth_root,
     operand,
@@ -19,6 +20,7 @@ from ..arrays.polar import (
 )
 from ..arrays.product import FLUSHED
 from .base import Queries, Rows, Targets
+from .difference import FEW
 from .framed import Framed
 from .hyperbolic import Hyperbolic, like
 
@@ -137,17 +139,17 @@ class HyperbolicPolar(Framed):
         return "float64"
 
     def queries(self, x: Rows, precision: str) -> Queries:
-        # Minus the eighth root of the rank. In the scores a rank is right to 2^-26 of itself: steps
-        # of directions to 2^-28, the series of the sinh to 2^-33. float32 rounds it once, and the
-        # kernel the bounds by two units.
+        # Minus the eighth root of the rank. In the scores a rank is right to 2^-21 of itself: steps
+        # of directions to 2^-28, or by products their squares to 2^-22, the series of the sinh to
+        # 2^-33. float32 rounds it once, and the kernel the bounds by two units.
+        scores = PolarScores if self.dim <= FEW else PolarProducts
         slack = _nothing(x.features) + FLUSHED
-        return Queries(operand(x.features), slack, None, 4 * 2.0**-24, PolarScores)
+        return Queries(operand(x.features), slack, None, 4 * 2.0**-24, scores)
 
     def targets(self, y: Rows, frame: Any, precision: str) -> Targets:
         xp = namespace(y.features.radius)
-        above = _nothing(y.features)
         nobody = xp.zeros((0,), dtype=xp.int64)
-        return Targets(operand(y.features), float(xp.max(above)), above, nobody)
+        return Targets(operand(y.features), 0.0, _nothing(y.features), nobody)
 
     def score(self, rank: Any, queries: Queries) -> Any:
         return -eighth_root(rank)
