@@ -256,6 +256,31 @@ def test_without_the_spread_rows_are_wrong(kernel: Kernel, monkeypatch: pytest.M
     assert almost_equal(kernel, FEW + 1) > 0
 
 
+@pytest.mark.parametrize("model", [gd.PoincareBall, gd.HalfSpace])
+@pytest.mark.parametrize(("radius", "n"), [(0.01, 64), (1, 10), (4, 64), (4, 200), (14, 128)])
+def test_distances_of_all_pairs_are_right_to_few_roundings(
+    model: type, radius: float, n: int
+) -> None:
+    # Near rows, equal ones, and far ones, which are nearly all.
+    x = at_radius(radius, 300, n, seed=1)
+    y = np.concatenate([at_radius(radius, 600, n, seed=2), x[:9], x[:9] * (1 - 1e-6)])
+    on = model(n, curvature=-0.5)
+    x, y = (gd.PoincareBall(n, curvature=-0.5).convert(each, on).astype("f4") for each in (x, y))
+    found = on.pairwise(x, y)
+    true = on.dist(x[:, None].astype("f8"), y[None].astype("f8"))
+    assert found.dtype == np.float32
+    assert (np.abs(found - true) <= 8 * 2.0**-24 * true).all()
+
+
+def test_distances_of_all_pairs_of_families_are_right_to_few_roundings() -> None:
+    x, on = families(12, 10, "float32"), gd.PoincareBall(10)
+    true = on.dist(x[:, None].astype("f8"), x[None].astype("f8"))
+    for rows in (300, 1, 0):
+        found = on.pairwise(x[:rows], x)
+        assert found.shape == (rows, 300)
+        assert (np.abs(found - true[:rows]) <= 8 * 2.0**-24 * true[:rows]).all()
+
+
 def test_few_pairs_are_measured() -> None:
     x = families(12, 10, "float32")
     running = HostNearest(gd.PoincareBall(10), np.tile(x, (10, 1)), 5, TORCH, "auto", None)

@@ -152,30 +152,33 @@ def ball_half_sinhs(x, y, out):
 
 
 @_free
-def product_half_sinhs(products, ours, theirs, out):
+def product_half_sinhs(products, ours, theirs, least, out):
     """|x - y| sqrt(w w) of all pairs from their products, into float32: (rows, others).
 
-    Either side comes as rows x, |x|^2 and w. Where the squares cancel to less than n 2^-28 of
+    Either side comes as rows x, |x|^2 and w. Where squares cancel to less than a share ``least`` of
     themselves, the differences are taken.
     """
     (x, x_squares, x_weights), (y, y_squares, y_weights) = ours, theirs
-    least = x.shape[1] * 2.0**-28
     for i in range(len(products)):
-        row, mine, weight = products[i], x_squares[i], x_weights[i]
-        near = 0
-        for j in range(len(row)):
-            both = mine + y_squares[j]
-            square = both - 2 * row[j]
-            near += not square >= least * both
-            out[i, j] = np.sqrt(np.float32(square * (weight * y_weights[j])))
-        for j in range(len(row) if near else 0):
-            both = mine + y_squares[j]
-            if not both - 2 * row[j] >= least * both:
-                apart = 0.0
-                for k in range(x.shape[1]):
-                    step = np.float64(x[i, k]) - np.float64(y[j, k])
-                    apart += step * step
-                out[i, j] = np.sqrt(apart * (weight * y_weights[j]))
+        mine, weight = x_squares[i], x_weights[i]
+        for start in range(0, len(y), GROUP * 8):
+            stop = min(start + GROUP * 8, len(y))
+            row, to = products[i, start:stop], out[i, start:stop]
+            squares, weights = y_squares[start:stop], y_weights[start:stop]
+            near = 0
+            for j in range(len(row)):
+                both = mine + squares[j]
+                square = both - 2 * np.float64(row[j])
+                near += not square >= least * both
+                to[j] = np.sqrt(np.float32(square * (weight * weights[j])))
+            for j in range(len(row) if near else 0):
+                both = mine + squares[j]
+                if not both - 2 * np.float64(row[j]) >= least * both:
+                    apart = 0.0
+                    for k in range(x.shape[1]):
+                        step = np.float64(x[i, k]) - np.float64(y[start + j, k])
+                        apart += step * step
+                    to[j] = np.sqrt(apart * (weight * weights[j]))
 
 
 # The two sums below feed an upper bound, not a result, so their order is free.

@@ -87,6 +87,7 @@ def _scores(query, targets, squares, out):
 @bounding
 def _by_steps(queries, columns, sums, tile):
     n = (queries.shape[1] - 4) // 2
+    sums = sums[0]
     for i in range(len(queries)):
         for start in range(0, tile.shape[1], RUN):
             stop = min(start + RUN, tile.shape[1])

@@ -20,8 +20,9 @@ from ..arrays.product import FLUSHED, fill_columns, product_error, rounded
 from .base import Queries, Rows, Targets
 from .hyperbolic import Hyperbolic
 
-FEW = 32
-"""Dimensions up to which differences are as fast as products, which leave more pairs possible."""
+FEW = 64
+"""Dimensions up to which differences are as fast as products, which leave more pairs possible far
+out."""
 
 LEEWAY = 2.0**-12
 """What differences of rounded coordinates may be off by, as a share, so that beyond it the loss is

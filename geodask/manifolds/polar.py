@@ -20,9 +20,11 @@ from ..arrays.polar import (
 )
 from ..arrays.product import FLUSHED
 from .base import Queries, Rows, Targets
-from .difference import FEW
 from .framed import Framed
 from .hyperbolic import Hyperbolic, like
+
+FEW = 32
+"""Dimensions up to which steps of directions are as fast as products."""
 
 
 @final
