@@ -16,6 +16,7 @@ _HOMES = {
         "SpecError StoreError"
     ),
     "manifolds": "Euclidean HalfSpace HyperbolicPolar Lorentz Manifold PoincareBall Sphere",
+    "ops.components": "connected_components",
     "ops.hyperbolic": (
         "busemann convert convert_tangent dist_to_hyperplane dist_to_origin gyration mobius_add "
         "mobius_scale"

@@ -17,6 +17,7 @@ from .manifolds import Lorentz as Lorentz
 from .manifolds import Manifold as Manifold
 from .manifolds import PoincareBall as PoincareBall
 from .manifolds import Sphere as Sphere
+from .ops.components import connected_components as connected_components
 from .ops.hyperbolic import busemann as busemann
 from .ops.hyperbolic import convert as convert
 from .ops.hyperbolic import convert_tangent as convert_tangent

@@ -20,6 +20,7 @@ from ..kernels.nearest import merge, nearest
 from ..kernels.search import TILE
 from ..store.array import ArraySpec
 from .exclude import check_left, column, excluded_lists, heaviest, list_bytes, read_lists
+from .graph import PART_PAIRS, Edges, Graph, row_blocks
 from .tiling import Tiling, fitting
 
 TASKS = (64, 20_000)
@@ -34,7 +35,7 @@ K_MAX = 1000
 
 
 @dataclass(frozen=True)
-class KnnResult:
+class KnnResult(Graph):
     """For every row its k nearest: Dask arrays after `persist`, numpy after `compute`."""
 
     indices: Any
@@ -45,6 +46,21 @@ class KnnResult:
     """(n,) bool: the set is right in real arithmetic, except among ranks closer than rounding."""
     report: Report
     plan: Plan
+
+    def sides(self) -> tuple[Points, Points]:
+        operation: Any = self.plan.operation
+        return operation.sides(self.plan.inputs)
+
+    def parts(self) -> list[Any]:
+        from dask.delayed import delayed
+
+        whole = max(1, PART_PAIRS // max(1, self.indices.shape[1]))
+        indices, distances = (row_blocks(each, whole) for each in (self.indices, self.distances))
+        starts = np.cumsum([0, *indices.chunks[0]])
+        blocks = (each.to_delayed().ravel() for each in (indices, distances))
+        return [
+            delayed(_edges)(*block) for block in zip(starts[:-1].tolist(), *blocks, strict=True)
+        ]
 
     def audit(self, rows: int = 1000, *, seed: int = 0) -> Any:
         """Recomputes sampled rows in decimal arithmetic of fifty digits, from the stored values.
@@ -59,6 +75,11 @@ class KnnResult:
         n, k = self.indices.shape
         where = "stored" if hasattr(self.indices, "chunks") else "in memory"
         return f"<{k} nearest of {n} rows, {where}; certified {self.report.certified:.2%}>"
+
+
+def _edges(start: int, indices: np.ndarray, distances: np.ndarray) -> Edges:
+    rows = np.repeat(np.arange(start, start + len(indices)), indices.shape[1])
+    return Edges(rows, indices.ravel(), distances.ravel())
 
 
 @dataclass(frozen=True)
