@@ -11,6 +11,7 @@ from ..errors import StoreError
 from ..events import Stats, TaskDone, Watcher
 from ..store.group import Group
 from .executors import WINDOW, Executor
+from .growth import DamagedBaseError
 from .missing import block_tasks, is_finished, partial_keys
 from .tasks import Done, Job, Task, run_task
 
@@ -84,8 +85,12 @@ class Run:
         del self._running[task]
         try:
             done: Done = future.result()
-        except StoreError:
-            if task.panel is not None or not self._repair(task.block):
+        except StoreError as error:
+            if (
+                isinstance(error, DamagedBaseError)
+                or task.panel is not None
+                or not self._repair(task.block)
+            ):
                 raise
             return
         self.stats.add(done.stats)

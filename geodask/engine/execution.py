@@ -9,10 +9,11 @@ from ..errors import MemoryPlanError, StoreError
 from ..events import PlanEnded, PlanStarted, Stats, Watcher
 from ..store.group import DamagedError, Group, create, find
 from ..store.keys import canonical, content_key
-from ..store.objects import Objects, memory_objects
+from ..store.objects import Objects, memory_objects, open_objects
 from .admission import Admitted
 from .driver import Run
 from .executors import WINDOW, Executor
+from .growth import Base, DamagedBaseError, bases, note
 from .missing import missing_tasks, results
 from .operation import Budget, Layout, Operation
 from .progress import Progress
@@ -56,6 +57,7 @@ class Execution:
         self.name = f"gd-{operation.name}-{self.key[:8]}"
         self.inputs = tuple(each.points for each in admitted)
         self._named = named
+        self._grows = operation.grows
 
     # --- what is stored -------------------------------------------------------------------------
 
@@ -97,11 +99,21 @@ class Execution:
 
     def job(self, group: Group | None) -> Job:
         """What the tasks share. The layout of a group that was begun is adopted."""
-        layout = self.operation.layout(self.inputs)
-        if group is not None:
-            layout = Layout(**group.body["layout"])
+        operation, adopted = self.operation, group and Layout(**group.body["layout"])
+        if group is None or not group.complete:
+            base = self._base(adopted)
+            operation = operation.grown(base) if base is not None else operation
+        layout = adopted or operation.layout(self.inputs)
         budget = Budget(self.current.array, self.current.device, self.current.surrogate)
-        return Job(self.operation, self.inputs, layout, budget)
+        return Job(operation, self.inputs, layout, budget)
+
+    def _base(self, adopted: Layout | None) -> Base | None:
+        """The stored result that this one grows from, or has begun to."""
+        if not self._grows or (adopted is not None and not adopted.base):
+            return None
+        found = bases(open_objects(self.current.store), self.spec, self.admitted)
+        wanted = (base for base in found if adopted is None or base.key == adopted.base)
+        return next(wanted, None)
 
     def work(self, job: Job, tasks: list[Task]) -> float:
         """The work of some tasks, in the operation's own measure."""
@@ -157,6 +169,10 @@ class Execution:
             stored["url"] = group.name
             stored["blocks_stored"] = stored["blocks_computed"] + stored["blocks_stored"]
             return group, Report(**{**stored, "blocks_computed": 0})
+        begun = group and Layout(**group.body["layout"])
+        if begun is not None and begun.base and self._base(begun) is None:
+            self.objects.delete_under(self.path)  # what it has begun to grow from is gone
+            group = None
         job = self.budgeted(self.job(group))
         self._places = self.engine.everywhere(job.budget.describe)
         cost = job.operation.cost(job.inputs, job.layout, job.budget)
@@ -166,7 +182,14 @@ class Execution:
             check_space(self.name, int(share * cost.bytes_written), self.objects, self.current)
         if group is None:
             group = self._create(job.layout)
-        return self._run(job, group, begin)
+            if group.body["layout"] != vars(job.layout):  # another process has begun it
+                job = self.budgeted(self.job(group))
+        try:
+            return self._run(job, group, begin)
+        except DamagedBaseError:  # then from scratch
+            self._grows = False
+            self.objects.delete_under(self.path)
+            return self.complete(begin, verify=False)
 
     def _check_unchanged(self) -> None:
         for each in self.admitted:
@@ -207,10 +230,15 @@ class Execution:
             "blocks_computed": run.stats.tasks,
             "blocks_stored": len(everything) - len(todo),
             "certified": self._certified(group),
+            "reused": 1 - job.layout.new_share,
         }
-        report = make_report(facts, stats if group.extras else run.stats)
+        stats = stats if group.extras else run.stats
+        stats.near_limit += job.operation.known_near_limit
+        report = make_report(facts, stats)
         if not group.complete:
             group.commit(names(group), report)
+            if self.operation.grows and not self.scratch and not self._named:
+                note(group)
         watch(PlanEnded(True))
         return group, Report(**report)
 

@@ -16,8 +16,8 @@ def results(group: Group) -> list[ArraySpec]:
 
 def partial_keys(group: Group, layout: Layout, block: int) -> list[str]:
     """The objects of a block's partial results, panel after panel."""
-    panels = range(layout.panels)
-    return [group.arrays[PARTIALS].object_key(block * layout.panels + panel) for panel in panels]
+    first, panels = block * layout.panels, layout.panels_of(block)
+    return [group.arrays[PARTIALS].object_key(first + panel) for panel in panels]
 
 
 def is_finished(group: Group, block: int) -> bool:
@@ -30,11 +30,10 @@ def block_tasks(group: Group | None, layout: Layout, block: int) -> list[Task]:
     """The tasks of a block that are not stored: panels, and the finish last."""
     if group is not None and is_finished(group, block):
         return []
-    if group is None or not layout.panels:
-        panels = list(range(layout.panels))
-    else:
-        keys = partial_keys(group, layout, block)
-        panels = [panel for panel, key in enumerate(keys) if key not in group.digests]
+    panels = list(layout.panels_of(block))
+    if group is not None and panels:
+        keys = zip(panels, partial_keys(group, layout, block), strict=True)
+        panels = [panel for panel, key in keys if key not in group.digests]
     return [*(Task(block, panel) for panel in panels), Task(block, None)]
 
 

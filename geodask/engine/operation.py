@@ -12,6 +12,7 @@ from ..arrays.device import Place, place
 from ..arrays.product import precision_for
 from ..events import Stats
 from ..store.array import ArraySpec
+from .growth import Base
 from .points import Points
 
 
@@ -21,12 +22,18 @@ class Layout:
 
     A function of sizes and dtypes alone, never of the machine: it decides what a task is and what
     is stored, so a run may go on anywhere. ``others`` is 0 where there is no other side.
+
+    Where a result grows from another (``base``, by its key), the pairs of the first ``known_rows``
+    with the first ``known_others`` are known, and so are the panels that hold no others.
     """
 
     rows: int
     rows_per_block: int
     others: int = 0
     others_per_panel: int = 1
+    known_rows: int = 0
+    known_others: int = 0
+    base: str = ""
 
     @property
     def blocks(self) -> int:
@@ -43,6 +50,26 @@ class Layout:
     def panel(self, p: int) -> tuple[int, int]:
         """The other side's rows start, stop of panel p."""
         return p * self.others_per_panel, min((p + 1) * self.others_per_panel, self.others)
+
+    def panels_of(self, i: int) -> range:
+        """The panels of which something is not known for block i."""
+        if self.block(i)[1] > self.known_rows:
+            return range(self.panels)
+        if self.known_others >= self.others:
+            return range(0)
+        return range(self.known_others // self.others_per_panel, self.panels)
+
+    def pairs(self, i: int, p: int) -> int:
+        """Pairs of block i and panel p that are not known."""
+        (start, stop), (first, last) = self.block(i), self.panel(p)
+        rows = max(0, min(stop, self.known_rows) - start)
+        others = max(0, min(last, self.known_others) - first)
+        return (stop - start) * (last - first) - rows * others
+
+    @property
+    def new_share(self) -> float:
+        """The part of all pairs that is not known."""
+        return 1 - self.known_rows * self.known_others / max(1, self.rows * self.others)
 
 
 @dataclass(frozen=True)
@@ -109,6 +136,20 @@ class Operation(ABC):
         """Whether the rows of an input must be points of its manifold."""
         return True
 
+    @property
+    def grows(self) -> bool:
+        """Whether `grown` makes use of a result for the first rows of the inputs."""
+        return False
+
+    def grown(self, base: Base) -> "Operation":
+        """The same operation, which takes what is known from a stored result."""
+        raise TypeError(f"{self.name} does not grow")
+
+    @property
+    def known_near_limit(self) -> int:
+        """Rows near the limit of their coordinates that no task counts, because they are known."""
+        return 0
+
     @abstractmethod
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
         """The cut into tasks."""
@@ -131,11 +172,10 @@ class Operation(ABC):
 
     def work(self, layout: Layout, block: int, panel: int | None) -> float:
         """The work of one task: pairs of rows, or rows where there is no other side."""
+        if panel is not None:
+            return float(layout.pairs(block, panel))
         start, stop = layout.block(block)
-        if panel is None:
-            return 0.0 if layout.panels else float(stop - start)
-        first, last = layout.panel(panel)
-        return float(stop - start) * (last - first)
+        return 0.0 if layout.panels else float(stop - start)
 
     def partial(self, work: Work, block: int, panel: int) -> np.ndarray:
         """The partial result of (block, panel)."""

@@ -36,6 +36,8 @@ class Report:
     """Share of rows whose answer is certified; 1.0 where there is nothing to certify."""
     rechecked: float
     """Share of all pairs that were measured in float64, because the bound left them possible."""
+    reused: float
+    """Share of all pairs that a stored result for the first rows knew."""
     approximation_error: float
     """0.0: nothing was approximated."""
     device: str
@@ -58,6 +60,8 @@ class Report:
             found += f", {self.blocks_stored} found stored"
         lines.append(f"  {self.seconds:.3g} s, {found}")
         lines.append(f"  certified {self.certified:.4%}, rechecked {self.rechecked:.3%} of pairs")
+        if self.reused:
+            lines.append(f"  {self.reused:.2%} of the pairs known from fewer rows")
         lines.append(f"  {self.device}, {self.surrogate}, peak {self.peak_bytes / 2**20:.0f} MiB")
         lines += [f"  {name}: {n}" for name, n in self.health.items() if n]
         return "\n".join([*lines, f"  {self.url}>"])
@@ -127,11 +131,12 @@ def _read_here(group: Group, array: ArraySpec, block_id: Any = None) -> np.ndarr
 def _read_there(
     url: str, path: str, manifest: str, array: ArraySpec, block_id: Any = None
 ) -> np.ndarray:
-    return _found(url, path, manifest).read(array, block_id[0])
+    return found_group(url, path, manifest).read(array, block_id[0])
 
 
 @lru_cache(maxsize=16)
-def _found(url: str, path: str, manifest: str) -> Group:
+def found_group(url: str, path: str, manifest: str) -> Group:
+    """The complete group with that manifest, kept open. Raises StoreError where it is gone."""
     group = find(open_objects(url), path)
     if group is None or canonical(group.body.get("manifest")) != manifest:
         raise StoreError(

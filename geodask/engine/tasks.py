@@ -70,7 +70,8 @@ def _compute(job: Job, task: Task, group: Group, stats: Stats) -> Iterator[tuple
         yield "partials", operation.partial(work, task.block, task.panel)
         return
     first = task.block * layout.panels
-    parts = (group.read(group.arrays["partials"], first + p) for p in range(layout.panels))
+    panels = layout.panels_of(task.block)
+    parts = (group.read(group.arrays["partials"], first + panel) for panel in panels)
     start, stop = layout.block(task.block)
     stats.rows = stop - start
     yield from operation.finish(work, task.block, parts).items()

@@ -41,9 +41,17 @@ class Nearest(Search):
     ):
         self.best, self.capacity = k, max(64, 4 * k)
         super().__init__(manifold, x, place, precision, excluded)
+        self._within: Any = None
+
+    def limit(self, ranks: np.ndarray) -> None:
+        """Asks each query for nothing beyond a rank (q,)."""
+        self._within = self._put(ranks)
 
     def _limits(self) -> Any:
-        return self.ranks[:, -1]
+        farthest = self.ranks[:, -1]
+        if self._within is None:
+            return farthest
+        return namespace(farthest).minimum(farthest, self._within)
 
     def result(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Row numbers (q, k) int64, ranks (q, k) float64, certified (q,) bool.

@@ -3,12 +3,14 @@
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 
+from ..engine.growth import Base
 from ..engine.operation import Budget, Cost, Layout, Operation, Work
 from ..engine.plan import Plan
 from ..engine.points import Points
@@ -16,7 +18,7 @@ from ..engine.result import Report
 from ..engine.tasks import stream
 from ..errors import SpecError
 from ..kernels.lists import Lists, one_each
-from ..kernels.nearest import merge, nearest
+from ..kernels.nearest import NOBODY, merge, nearest
 from ..kernels.search import TILE
 from ..store.array import ArraySpec
 from .exclude import check_left, column, excluded_lists, heaviest, list_bytes, read_lists
@@ -91,9 +93,11 @@ class Knn(Operation):
     """One data set against itself: a row is not its own neighbour."""
     heaviest: tuple[int, ...] = ()
     """Of the pairs that are excluded, the most of 1, 2, 4 ... rows; empty where none are."""
+    base: Base | None = None
+    """The stored result for the first rows, where there is one."""
 
     name: ClassVar[str] = "knn"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def parameters(self) -> dict[str, Any]:
         excluding = {"excluding": True} if self.heaviest else {}
@@ -114,7 +118,22 @@ class Knn(Operation):
 
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
         x, y = self.sides(inputs)
-        return pairs_layout(x.manifold.n, len(x), len(y), (1 << 23) // self.k)
+        layout = pairs_layout(x.manifold.n, len(x), len(y), (1 << 23) // self.k)
+        if self.base is None:
+            return layout
+        known = self.base.rows
+        return replace(layout, known_rows=known[0], known_others=known[-1], base=self.base.key)
+
+    @property
+    def grows(self) -> bool:
+        return not self.heaviest
+
+    def grown(self, base: Base) -> "Knn":
+        return replace(self, base=base)
+
+    @property
+    def known_near_limit(self) -> int:
+        return self.base.near_limit if self.base is not None else 0
 
     def outputs(self, inputs: tuple[Points, ...], layout: Layout) -> list[ArraySpec]:
         n, rows = layout.rows, layout.rows_per_block
@@ -122,6 +141,7 @@ class Knn(Operation):
             ArraySpec("indices", (n, self.k), rows, "int64"),
             ArraySpec("distances", (n, self.k), rows, "float64"),
             ArraySpec("certified", (n,), rows, "bool"),
+            ArraySpec("ranks", (n, self.k), rows, "float64"),  # from which a result grows
         ]
 
     def partials(self, inputs: tuple[Points, ...], layout: Layout) -> ArraySpec:
@@ -135,10 +155,15 @@ class Knn(Operation):
         start, stop = layout.block(block)
         tiling = self._tiling(inputs, layout, budget)
         packed = np.empty((stop - start, 2 * self.k + 1), np.int64)
-        for low in range(start, stop, tiling.rows):
-            queries = inputs[0].read(low, min(low + tiling.rows, stop))
-            part = packed[low - start :][: len(queries)]
-            self._search(work, queries, low, (*layout.panel(panel), tiling.step), part)
+        cuts = [*range(start, stop, tiling.rows), stop]
+        if start < layout.known_rows < stop:
+            cuts = sorted({*cuts, layout.known_rows})
+        for low, high in pairwise(cuts):
+            first, last = layout.panel(panel)
+            if high <= layout.known_rows:
+                first = max(first, layout.known_others)
+            part = packed[low - start : high - start]
+            self._search(work, inputs[0].read(low, high), low, (first, last, tiling.step), part)
         return packed
 
     def _search(
@@ -151,6 +176,9 @@ class Knn(Operation):
             stats.near_limit += int(y.manifold.near_limit(queries).sum())
         with stats.timing_kernel():
             running = nearest(y.manifold, queries, self.k, budget.place, budget.surrogate, hidden)
+        if self.base is not None and first < self.base.rows[0]:
+            known = self.base.arrays["ranks"].read(first, first + len(queries))
+            running.limit(known[:, -1].copy())
         for number, block in stream(y, *panel, stats):
             with stats.timing_kernel():
                 running.fold(block, number)
@@ -164,29 +192,41 @@ class Knn(Operation):
 
     def finish(self, work: Work, block: int, parts: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
         start, stop = work.layout.block(block)
-        held: Any = None
+        held = self._known(start, stop)
         for part in parts:
             ranks = np.ascontiguousarray(part[: stop - start, self.k : -1]).view(np.float64)
             new = part[: stop - start, : self.k], ranks, part[: stop - start, -1] != 0
             held = merge(*map(np.stack, zip(held, new, strict=True))) if held is not None else new
+        assert held is not None
         indices, ranks, certified = held
-        distances = work.inputs[0].manifold.rank_to_dist(ranks)
-        return {"indices": indices, "distances": distances, "certified": certified}
+        found = {"indices": indices, "ranks": ranks, "certified": certified}
+        return {**found, "distances": work.inputs[0].manifold.rank_to_dist(ranks)}
+
+    def _known(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """The answers that the base has for some rows, and empty ones for those that it has not."""
+        if self.base is None:
+            return None
+        shape, rows = (stop - start, self.k), max(start, min(stop, self.base.rows[0])) - start
+        indices, ranks = np.full(shape, NOBODY), np.full(shape, math.inf)
+        certified = np.ones(len(ranks), bool)
+        for name, values in (("indices", indices), ("ranks", ranks), ("certified", certified)):
+            values[:rows] = self.base.arrays[name].read(start, start + rows)
+        return indices, ranks, certified
 
     # --- cost -----------------------------------------------------------------------------------
 
     def cost(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Cost:
         x, y = self.sides(inputs)
         tiling = self._tiling(inputs, layout, budget)
-        pairs = float(layout.rows) * layout.others
+        pairs = float(layout.rows) * layout.others * layout.new_share
         passes = math.ceil(layout.rows_per_block / tiling.rows)
         padded = layout.blocks * layout.rows_per_block
         return Cost(
             flops=2 * x.manifold.n * pairs,
             worst_flops=8 * x.manifold.n * pairs,
-            bytes_read=layout.blocks * passes * len(y) * y.row_bytes
+            bytes_read=int(layout.blocks * passes * len(y) * y.row_bytes * layout.new_share)
             + layout.panels * len(x) * x.row_bytes,
-            bytes_written=padded * (16 * self.k + 1 + layout.panels * 8 * (2 * self.k + 1)),
+            bytes_written=padded * (24 * self.k + 1 + layout.panels * 8 * (2 * self.k + 1)),
             task_bytes=self._task_bytes(inputs, layout, tiling),
         )
 
@@ -212,6 +252,8 @@ class Knn(Operation):
         if self.heaviest:
             queries += list_bytes(self.heaviest, rows)
             queries += 2 * max(each.source.decoded_bytes for each in inputs[-2:])
+        if self.base is not None:
+            queries += 4 * 8 * k * (rows + self.base.arrays["ranks"].chunk_rows)
         reading = queries + 2 * x.source.decoded_bytes  # before any target is there
         # The product's tile twice, the candidates of its rows, and those that are measured.
         tile = min(TILE[0], rows)
@@ -236,7 +278,8 @@ class Knn(Operation):
         return len(x) * len(y) / sorted(seconds)[len(seconds) // 2]
 
     def result(self, plan: Any, arrays: dict[str, Any], report: Report) -> KnnResult:
-        return KnnResult(**arrays, report=report, plan=plan)
+        known = {name: values for name, values in arrays.items() if name != "ranks"}
+        return KnnResult(**known, report=report, plan=plan)
 
 
 def knn(x: Points, y: Points | None = None, *, k: int, exclude: Any = None) -> Plan:
