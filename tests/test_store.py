@@ -248,7 +248,7 @@ def test_damaged_partial_results_are_computed_again(
 def test_any_zarr_reader_reads_a_result(sphere: gd.Points, tmp_path: Path) -> None:
     result = gd.knn(sphere, k=4).persist(tmp_path / "result")
     group = zarr.open_group(tmp_path / "result", mode="r")
-    assert sorted(group.array_keys()) == ["certified", "distances", "indices"]
+    assert sorted(group.array_keys()) == ["certified", "distances", "indices", "ranks"]
     assert np.array_equal(group["indices"][...], np.asarray(result.indices))
     assert gd.knn(sphere, k=4).persist(tmp_path / "result").report.cache_hit
 
