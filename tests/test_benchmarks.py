@@ -220,6 +220,17 @@ def test_zarr_to_zarr_on_a_cluster(tmp_path: Path) -> None:
     assert f"{ratio:.3f}" in printed
 
 
+def test_a_set_that_grew(tmp_path: Path) -> None:
+    printed, found = run(tmp_path, script("growth"), "--rows", "2000", "--more", "0.1")
+    scratch, update = found["rows"]
+    assert scratch["same"]
+    assert update["same"]
+    assert (scratch["reused"], update["certified"]) == (0, 1)
+    assert update["reused"] == pytest.approx(1 / 1.21)
+    assert update["pairs"] == pytest.approx(0.1736 * scratch["pairs"], rel=1e-3)
+    assert f"{found['update_to_scratch']:.2%}" in printed
+
+
 @pytest.mark.slow
 def test_memory_of_the_workers(tmp_path: Path) -> None:
     size = ("--rows", "3200", "--queries", "64")
