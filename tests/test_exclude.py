@@ -10,7 +10,7 @@ from scipy import sparse
 
 import geodask as gd
 from geodask.kernels import search
-from geodask.kernels.lists import Hidden, Lists
+from geodask.kernels.lists import Hidden, Lists, Named
 from geodask.ops.exclude import excluded_lists, heaviest, list_bytes, mask_lists
 from graphs import SPACES, all_ranks, lists_of, random_mask, rows, with_own
 from neighbours import KERNELS, Kernel, cut
@@ -91,7 +91,7 @@ def test_the_pairs_of_a_tile_are_those_of_the_mask() -> None:
     for begin, end in cut(50, 16):
         for first, stop in ((0, 90), (13, 40), (89, 90), (40, 40)):
             found = np.zeros((end - begin, stop - first), bool)
-            found[hidden.within(slice(begin, end), first, stop)] = True
+            found[hidden.within(slice(begin, end), Named(np.arange(first, stop)))] = True
             assert (found == mask[begin:end, first:stop]).all()
 
 

@@ -24,7 +24,7 @@ from ..arrays.namespace import namespace
 from ..arrays.product import HostProduct, device_product, precision_for
 from ..arrays.select import smallest
 from ..manifolds.base import BEYOND, Manifold, Rows, Targets, rows_of
-from .lists import Hidden, Lists
+from .lists import LEFT_OUT, Hidden, Lists, Named
 
 TILE = (1024, 2048)
 """Query rows by target rows of one product: in bfloat16 4 MiB, a processor's cache."""
@@ -45,6 +45,8 @@ class Search(ABC):
     ``excluded``: for each query the numbers of targets that it must not meet. `fold` may be called
     with the targets in any order and in blocks of any size: the answer is the same.
     """
+
+    _hidden: Hidden
 
     best: int
     """So many pairs of a query rule out all that are farther."""
@@ -83,12 +85,23 @@ class Search(ABC):
         """Takes in measured pairs of the queries ``part``: their rows in it, ranks and targets."""
 
     @abstractmethod
-    def _fold(self, block: Rows, targets: Targets, first: int) -> None:
+    def _fold(self, block: Rows, targets: Targets, named: Named) -> None:
         """Takes in targets that are ready."""
 
+    def keep_apart(self, labels: np.ndarray) -> None:
+        """Hides from each query the targets of its own label (queries,) int64."""
+        self._hidden.labels = labels
+
     @np.errstate(over="ignore")  # of a rank in another frame, whose floor is then minus infinity
-    def fold(self, y: np.ndarray, first: int) -> None:
-        """Takes in the targets ``y`` (rows, n), whose first row has the number ``first``."""
+    def fold(self, y: np.ndarray, first: int, labels: np.ndarray | None = None) -> None:
+        """Takes in the targets ``y`` (rows, n), whose first row has the number ``first``.
+
+        ``labels``: the group of each (rows,) int64; those labelled `LEFT_OUT` are not there.
+        """
+        named = Named(np.arange(first, first + len(y)), labels)
+        if labels is not None and (left_out := labels == LEFT_OUT).any():
+            kept = np.flatnonzero(~left_out)
+            y, named = y[kept], Named(named.numbers[kept], labels[kept])
         if len(y) == 0:
             return
         block = rows_of(self.manifold, self._put(y))
@@ -97,7 +110,7 @@ class Search(ABC):
         # Rows whose bound is not a number (NaN, infinity in the data) cannot be certified.
         sound = math.isfinite(targets.below) and bool(np.isfinite(to_host(targets.above)).all())
         self.certified &= np.isfinite(to_host(self.queries.slack)) & sound
-        self._fold(block, targets, first)
+        self._fold(block, targets, named)
 
 
 class HostSearch(Search):
@@ -124,11 +137,11 @@ class HostSearch(Search):
     def _put(self, rows: np.ndarray) -> np.ndarray:
         return rows
 
-    def _fold(self, block: Rows, targets: Targets, first: int) -> None:
+    def _fold(self, block: Rows, targets: Targets, named: Named) -> None:
         for begin in range(0, len(self.x), TILE[0]):
-            self._fold_rows(slice(begin, min(begin + TILE[0], len(self.x))), block, targets, first)
+            self._fold_rows(slice(begin, min(begin + TILE[0], len(self.x))), block, targets, named)
 
-    def _fold_rows(self, part: slice, block: Rows, targets: Targets, first: int) -> None:
+    def _fold_rows(self, part: slice, block: Rows, targets: Targets, named: Named) -> None:
         from .scan import pattern_of, scan
 
         count = part.stop - part.start
@@ -136,19 +149,19 @@ class HostSearch(Search):
         twice = 2 * slack + targets.below
         buffer = tuple(held[:count] for held in self._buffer)
         floors = self._floors(part, targets)
-        self._measure_all(part, block, targets.beyond, first)
+        self._measure_all(part, block, targets.beyond, named)
         for begin in range(0, len(block.points), TILE[1]):
             columns = slice(begin, begin + TILE[1])
             tile = self._tile(self.queries.operand[part], targets.operand[columns])
             patterns = tuple(tile.view(f"{kind}{tile.itemsize}") for kind in "ui")
-            hidden = self._hidden.within(part, first + begin, first + begin + tile.shape[1])
+            hidden = self._hidden.within(part, named.cut(columns))
             patterns[0][hidden] = pattern_of(BEYOND, tile.itemsize)
             starts = np.zeros(count, np.int64)
             bounds = floors, twice, targets.above[columns], self.queries.share
             while scan(patterns, begin, self.best, bounds, starts, buffer):
-                self._measure(part, block, floors, buffer, first)
+                self._measure(part, block, floors, buffer, named.numbers)
                 np.maximum(floors, self._floors(part, targets), out=floors)
-        self._measure(part, block, floors, buffer, first)
+        self._measure(part, block, floors, buffer, named.numbers)
 
     def _floors(self, part: slice, targets: Targets) -> np.ndarray:
         """Below this product no target is within the limit, by what has been measured."""
@@ -159,21 +172,21 @@ class HostSearch(Search):
         # A floor that is no number rules out nothing.
         return np.where(floors[part] > LOWEST, floors[part], LOWEST)
 
-    def _measure(self, part: slice, block: Rows, floors: Any, buffer: Any, first: int) -> None:
+    def _measure(self, part: slice, block: Rows, floors: Any, buffer: Any, numbers: Any) -> None:
         """Ranks of all that the buffers hold, and the buffers empty again."""
         from .scan import collect
 
         total = collect(self.best, floors, buffer, self._pairs[0], self._pairs[1])
-        self._rank(part, block, self._pairs[0, :total], self._pairs[1, :total], first)
+        self._rank(part, block, self._pairs[0, :total], self._pairs[1, :total], numbers)
 
-    def _measure_all(self, part: slice, block: Rows, beyond: Any, first: int) -> None:
+    def _measure_all(self, part: slice, block: Rows, beyond: Any, named: Named) -> None:
         """Targets that the operands cannot represent, against every query."""
         if len(beyond) == 0:
             return
         count, beyond = part.stop - part.start, np.sort(beyond)
-        hidden, numbers = self._hidden.within(part, first, first + len(block.points))
-        places = np.minimum(np.searchsorted(beyond, numbers), len(beyond) - 1)
-        there = beyond[places] == numbers
+        hidden, columns = self._hidden.within(part, named)
+        places = np.minimum(np.searchsorted(beyond, columns), len(beyond) - 1)
+        there = beyond[places] == columns
         hidden, places = hidden[there], places[there]
         step = max(1, PAIRS // count)
         for begin in range(0, len(beyond), step):
@@ -182,13 +195,13 @@ class HostSearch(Search):
             here = (places >= begin) & (places < begin + step)
             possible[hidden[here], places[here] - begin] = False
             rows, others = np.nonzero(possible)
-            self._rank(part, block, rows, some[others], first)
+            self._rank(part, block, rows, some[others], named.numbers)
 
-    def _rank(self, part: slice, block: Rows, rows: Any, others: Any, first: int) -> None:
+    def _rank(self, part: slice, block: Rows, rows: Any, others: Any, numbers: Any) -> None:
         for begin in range(0, len(rows), PAIRS):
             i, j = rows[begin : begin + PAIRS], others[begin : begin + PAIRS]
             ranks = self.manifold.pair_ranks(self.rows, i + part.start, block, j)
-            self._take(part, i, ranks, j + first)
+            self._take(part, i, ranks, numbers[j])
         self.measured += len(rows)
 
 
@@ -202,24 +215,27 @@ class DeviceSearch(Search):
     def _put(self, rows: np.ndarray) -> Any:
         return self.place.put(rows)
 
-    def _fold(self, block: Rows, targets: Targets, first: int) -> None:
+    def _fold(self, block: Rows, targets: Targets, named: Named) -> None:
+        numbers = self.place.put(named.numbers)
         rows, others = len(self.x), block.points.shape[0]
         for begin in range(0, rows, DEVICE_TILE[0]):
             part = slice(begin, min(begin + DEVICE_TILE[0], rows))
             for left in range(0, others, DEVICE_TILE[1]):
                 columns = slice(left, min(left + DEVICE_TILE[1], others))
-                self._fold_tile(part, columns, block, targets, first)
+                hidden = self._hidden.within(part, named.cut(columns))
+                pairs = self._possible(part, columns, targets, hidden)
+                self._rank(part, block, pairs, numbers)
 
-    def _fold_tile(
-        self, part: slice, columns: slice, block: Rows, targets: Targets, first: int
-    ) -> None:
+    def _possible(
+        self, part: slice, columns: slice, targets: Targets, hidden: tuple[Any, Any]
+    ) -> tuple[Any, Any]:
+        """The pairs of a tile that may be near enough: rows of the part, and targets."""
         share = self.queries.share
         scores = self.queries.scores
         multiply = scores.on_device if scores else device_product
         tile = multiply(self.queries.operand[part, :], targets.operand[columns, :])
         xp = namespace(tile)
-        hidden = self._hidden.within(part, first + columns.start, first + columns.stop)
-        hidden = tuple(map(self.place.put, hidden))
+        hidden = self.place.put(hidden[0]), self.place.put(hidden[1])
         tile[hidden] = BEYOND
         floors = self.manifold.score(self._limits(), self.queries)[part]
         floors = floors - self.queries.slack[part] - targets.below
@@ -240,10 +256,13 @@ class DeviceSearch(Search):
             possible = possible | xp.any(numbers[:, None] == targets.beyond[None, :], axis=1)
         possible[hidden] = False
         i, j = xp.nonzero(possible)
+        return i, j + columns.start
+
+    def _rank(self, part: slice, block: Rows, pairs: tuple[Any, Any], numbers: Any) -> None:
+        i, j = pairs
         step = max(1, min(PAIRS, GATHERED // self.manifold.n))
         for begin in range(0, i.shape[0], step):
-            rows = i[begin : begin + step]
-            others = j[begin : begin + step] + columns.start
+            rows, others = i[begin : begin + step], j[begin : begin + step]
             ranks = self.manifold.pair_ranks(self.rows, rows + part.start, block, others)
-            self._take(part, rows, ranks, others + first)
+            self._take(part, rows, ranks, numbers[others])
         self.measured += int(i.shape[0])

@@ -7,12 +7,13 @@ their stored values.
 
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..engine.points import Points
-from ..kernels.lists import Hidden, Lists
+from ..kernels.lists import LEFT_OUT, Hidden, Lists, Named
 
 DIGITS = 50
 STEP = 8192
@@ -43,50 +44,70 @@ def audit(result: Any, rows: int, seed: int) -> Audit:
     sample = np.sort(np.random.default_rng(seed).choice(len(x), min(rows, len(x)), replace=False))
     indices, distances = (np.asarray(part[sample]) for part in (result.indices, result.distances))
     queries = x[sample]
-    excluded = [_others(operation.excluded(inputs, row, row + 1)) for row in map(int, sample)]
+    forbidden = _Forbidden(operation, inputs, sample)
     wrong = undecided = 0
     worst = 0.0
-    for i, found in enumerate(_candidates(queries, y, excluded, indices)):
+    candidates, sound = _candidates(queries, y, forbidden, indices)
+    for i, found in enumerate(candidates):
         ranks = _exact_ranks(x, queries.read(i, i + 1)[0], y, found)
         verdict, error = _compare(x, indices[i], distances[i], dict(zip(found, ranks, strict=True)))
-        if np.isin(indices[i], excluded[i]).any():
-            verdict = "wrong"
-        wrong += verdict == "wrong"
-        undecided += verdict == "undecided"
+        wrong += verdict == "wrong" or not sound[i]
+        undecided += verdict == "undecided" and bool(sound[i])
         worst = max(worst, error)
     return Audit(len(sample), wrong, undecided, worst)
 
 
-def _others(lists: Lists | None) -> np.ndarray:
-    return np.empty(0, np.int64) if lists is None else lists.others
+class _Forbidden:
+    """The pairs of some queries that must not be found."""
+
+    def __init__(self, operation: Any, inputs: tuple[Points, ...], sample: np.ndarray):
+        self._labels = partial(operation.target_labels, inputs)
+        lists = [operation.excluded(inputs, row, row + 1) for row in map(int, sample)]
+        others = [np.empty(0, np.int64) if each is None else each.others for each in lists]
+        starts = np.cumsum([0, *map(len, others)])
+        self._queries = slice(0, len(sample))
+        together = Lists(starts, np.concatenate([np.empty(0, np.int64), *others]))
+        self._hidden = Hidden(together, max(1, len(sample)))
+        self._hidden.labels = operation.query_labels(inputs, sample)
+
+    def __call__(self, first: int, stop: int) -> np.ndarray:
+        """For the targets first:stop: (queries, targets) bool."""
+        named = Named(np.arange(first, stop), self._labels(first, stop))
+        found = np.zeros((self._queries.stop, stop - first), bool)
+        found[self._hidden.within(self._queries, named)] = True
+        if named.labels is not None:
+            found[:, named.labels == LEFT_OUT] = True
+        return found
 
 
 def _candidates(
-    queries: Points, y: Points, excluded: list[np.ndarray], indices: np.ndarray
-) -> list[np.ndarray]:
-    """For each query the rows that may be among its nearest, and those that were returned."""
+    queries: Points, y: Points, forbidden: _Forbidden, indices: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """For each query the rows that may be among its nearest, with those that were returned; and
+    whether it may find all of these."""
     p = queries.manifold.canonical(queries.read(0, len(queries)))
-    starts = np.cumsum([0, *map(len, excluded)])
-    hidden = Hidden(Lists(starts, np.concatenate([np.empty(0, np.int64), *excluded])), len(p))
     k = indices.shape[1]
     best = np.full((len(p), k), np.inf)
-    for _, values, margins in _measures(p, y, hidden):
+    for _, values, margins, _ in _measures(p, y, forbidden):
         best = np.partition(np.concatenate([best, values + margins], axis=1), k - 1)[:, :k]
     limits = best.max(axis=1, initial=-np.inf)
-    found = [[row] for row in indices]
-    for first, values, margins in _measures(p, y, hidden):
+    found, sound = [[row] for row in indices], np.ones(len(p), bool)
+    for first, values, margins, hidden in _measures(p, y, forbidden):
         for i, j in zip(*np.nonzero(values - margins <= limits[:, None]), strict=True):
             found[i].append(np.array([first + j]))
-    return [np.unique(np.concatenate(each)) for each in found]
+        i, j = np.nonzero((indices >= first) & (indices < first + hidden.shape[1]))
+        sound[i[hidden[i, indices[i, j] - first]]] = False
+    return [np.unique(np.concatenate(each)) for each in found], sound
 
 
-def _measures(p: np.ndarray, y: Points, hidden: Hidden) -> Any:
-    """Rough measures of slices of the targets, infinite for excluded ones, with their bounds."""
+def _measures(p: np.ndarray, y: Points, forbidden: _Forbidden) -> Any:
+    """Rough measures of slices of the targets, infinite for forbidden ones, with their bounds."""
     for first in range(0, len(y), STEP):
         q = y.manifold.canonical(y.read(first, min(first + STEP, len(y))))
         values, margins = y.manifold.rough_ranks(p, q)
-        values[hidden.within(slice(0, len(p)), first, first + len(q))] = np.inf
-        yield first, values, margins
+        hidden = forbidden(first, first + len(q))
+        values[hidden] = np.inf
+        yield first, values, margins, hidden
 
 
 def _exact_ranks(x: Points, row: np.ndarray, y: Points, others: np.ndarray) -> list[Decimal]:

@@ -64,13 +64,12 @@ def excluded_lists(exclude: Any, shape: tuple[int, int], own: np.ndarray | None)
     return lists if len(lists.others) > alone else None
 
 
-def check_left(lists: Lists, others: int, k: int) -> None:
+def check_left(left: np.ndarray, k: int, what: str) -> None:
     """Raises ValueError where a row may choose from fewer than k others."""
-    left = others - np.diff(lists.starts)
-    row = int(left.argmin())
-    if left[row] < k:
+    row = int(left.argmin()) if len(left) else 0
+    if len(left) and left[row] < k:
         raise ValueError(
-            f"Every row must keep at least k={k} rows to choose from, but exclude leaves row "
+            f"Every row must keep at least k={k} rows to choose from, but {what} leaves row "
             f"{row} {left[row]} of them. Exclude fewer, or pass a smaller k."
         )
 

@@ -21,9 +21,18 @@ from ..kernels.lists import Lists, one_each
 from ..kernels.nearest import NOBODY, merge, nearest
 from ..kernels.search import TILE
 from ..store.array import ArraySpec
-from .exclude import check_left, column, excluded_lists, heaviest, list_bytes, read_lists
+from .exclude import (
+    check_left,
+    column,
+    excluded_lists,
+    heaviest,
+    list_bytes,
+    read_integers,
+    read_lists,
+)
 from .graph import PART_PAIRS, Edges, Graph, row_blocks
 from .tiling import Tiling, fitting
+from .where import labels_of, left
 
 TASKS = (64, 20_000)
 """A job is cut into so many tasks at least, where they are long enough, and at most."""
@@ -93,6 +102,8 @@ class Knn(Operation):
     """One data set against itself: a row is not its own neighbour."""
     heaviest: tuple[int, ...] = ()
     """Of the pairs that are excluded, the most of 1, 2, 4 ... rows; empty where none are."""
+    labelled: bool = False
+    """Whether the last two inputs are labels, of queries and targets."""
     base: Base | None = None
     """The stored result for the first rows, where there is one."""
 
@@ -101,7 +112,8 @@ class Knn(Operation):
 
     def parameters(self) -> dict[str, Any]:
         excluding = {"excluding": True} if self.heaviest else {}
-        return {"k": self.k, "itself": self.itself, **excluding}
+        labelled = {"labelled": True} if self.labelled else {}
+        return {"k": self.k, "itself": self.itself, **excluding, **labelled}
 
     def checks(self, position: int) -> bool:
         return position < (1 if self.itself else 2)
@@ -113,16 +125,25 @@ class Knn(Operation):
     def excluded(self, inputs: tuple[Points, ...], start: int, stop: int) -> Lists | None:
         """For each query of start:stop the targets that it must not find; None where it may all."""
         if self.heaviest:
-            return read_lists(inputs[-2:], start, stop)
+            first = 1 if self.itself else 2
+            return read_lists(inputs[first : first + 2], start, stop)
         return one_each(np.arange(start, stop)) if self.itself else None
+
+    def query_labels(self, inputs: tuple[Points, ...], rows: Any) -> np.ndarray | None:
+        """The labels of some queries, where there are any."""
+        return read_integers(inputs[-2][rows], 0, len(rows)) if self.labelled else None
+
+    def target_labels(self, inputs: tuple[Points, ...], start: int, stop: int) -> np.ndarray | None:
+        """The labels of some targets, where there are any."""
+        return read_integers(inputs[-1], start, stop) if self.labelled else None
 
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
         x, y = self.sides(inputs)
         layout = pairs_layout(x.manifold.n, len(x), len(y), (1 << 23) // self.k)
         if self.base is None:
             return layout
-        known = self.base.rows
-        return replace(layout, known_rows=known[0], known_others=known[-1], base=self.base.key)
+        rows, others = self.base.rows[0], self.base.rows[0 if self.itself else 1]
+        return replace(layout, known_rows=rows, known_others=others, base=self.base.key)
 
     @property
     def grows(self) -> bool:
@@ -179,9 +200,12 @@ class Knn(Operation):
         if self.base is not None and first < self.base.rows[0]:
             known = self.base.arrays["ranks"].read(first, first + len(queries))
             running.limit(known[:, -1].copy())
+        if self.labelled:
+            running.keep_apart(read_integers(work.inputs[-2], first, first + len(queries)))
         for number, block in stream(y, *panel, stats):
+            labels = self.target_labels(work.inputs, number, number + len(block))
             with stats.timing_kernel():
-                running.fold(block, number)
+                running.fold(block, number, labels)
             if first == 0 and not self.itself:
                 stats.near_limit += int(y.manifold.near_limit(block).sum())
         indices, ranks, certified = running.result()
@@ -251,7 +275,9 @@ class Knn(Operation):
         targets += 2 * max(0, y.source.decoded_bytes - step * y.row_bytes)
         if self.heaviest:
             queries += list_bytes(self.heaviest, rows)
-            queries += 2 * max(each.source.decoded_bytes for each in inputs[-2:])
+            queries += 2 * max(each.source.decoded_bytes for each in inputs[1:])
+        if self.labelled:  # as stored, as integers, sorted, and the pairs of a tile
+            queries += 64 * (rows + step) + 32 * min(TILE[0], rows) * min(TILE[1], step)
         if self.base is not None:
             queries += 4 * 8 * k * (rows + self.base.arrays["ranks"].chunk_rows)
         reading = queries + 2 * x.source.decoded_bytes  # before any target is there
@@ -282,7 +308,9 @@ class Knn(Operation):
         return KnnResult(**known, report=report, plan=plan)
 
 
-def knn(x: Points, y: Points | None = None, *, k: int, exclude: Any = None) -> Plan:
+def knn(
+    x: Points, y: Points | None = None, *, k: int, exclude: Any = None, where: Any = None
+) -> Plan:
     """A plan for the k nearest rows of ``y`` to every row of ``x``, by geodesic distance.
 
     Parameters
@@ -297,6 +325,10 @@ def knn(x: Points, y: Points | None = None, *, k: int, exclude: Any = None) -> P
     exclude : array or sparse matrix, optional
         Known pairs that must not be returned, such as the edges of a graph: a boolean mask (n, m),
         or a scipy sparse matrix of that shape, of which what is stored and not zero is excluded.
+    where : array, optional
+        Which rows may be found. A boolean mask (m,): those where it is True. Or labels (n,),
+        integers or strings: rows of one label do not find each other, such as the pages of one
+        document; between two sets a pair of them, (n,) and (m,).
 
     Returns
     -------
@@ -308,7 +340,7 @@ def knn(x: Points, y: Points | None = None, *, k: int, exclude: Any = None) -> P
     ValueError
         Where k exceeds the rows there are, or those that a row may choose from, or is not positive.
     SpecError
-        Where x and y lie on different manifolds, or exclude is no such mask.
+        Where x and y lie on different manifolds, or exclude or where is no such array.
 
     Notes
     -----
@@ -331,12 +363,16 @@ def knn(x: Points, y: Points | None = None, *, k: int, exclude: Any = None) -> P
         )
     inputs = (x,) if y is None else (x, y)
     own = np.arange(len(x)) if y is None else None
-    lists = excluded_lists(exclude, (len(x), len(inputs[-1])), own)
-    if lists is None:
-        return Plan(Knn(int(k), y is None), inputs)
-    check_left(lists, len(inputs[-1]), k)
-    operation = Knn(int(k), y is None, heaviest(lists))
-    return Plan(operation, (*inputs, column(lists.starts), column(lists.others)))
+    targets = len(inputs[-1])
+    lists = excluded_lists(exclude, (len(x), targets), own)
+    labels = labels_of(where, len(x), targets, y is None)
+    operation = Knn(int(k), y is None, heaviest(lists) if lists else (), labels is not None)
+    if labels is not None:
+        check_left(left(labels, lists, own is not None), k, "where")
+    elif lists is not None:
+        check_left(targets - np.diff(lists.starts), k, "exclude")
+    more = [*(lists or ()), *(labels or ())]
+    return Plan(operation, (*inputs, *map(column, more)))
 
 
 def pairs_layout(n: int, queries: int, others: int, most: int = 1 << 23) -> Layout:
