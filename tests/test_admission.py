@@ -12,7 +12,7 @@ import pytest
 import zarr
 
 import geodask as gd
-from geodask.engine import admission
+from geodask.engine import admission, sources
 from geodask.engine.derived import Projected
 from geodask.engine.driver import Run
 from geodask.engine.sources import Zarr
@@ -23,7 +23,7 @@ SPHERE = gd.Sphere(24)
 @pytest.fixture(autouse=True)
 def old_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files count as old at once: what is known of them is remembered."""
-    monkeypatch.setattr(admission, "FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(sources, "FRESH_SECONDS", -1.0)
 
 
 @pytest.fixture

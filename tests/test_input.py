@@ -436,7 +436,7 @@ def test_concat_drops_no_ids() -> None:
     assert gd.concat([nameless, nameless]).ids is None
     with pytest.raises(gd.SpecError, match="1 of 2 have ids"):
         gd.concat([named, nameless])
-    with pytest.raises(gd.SpecError, match="strings and integers"):
+    with pytest.raises(gd.SpecError, match=r"integers \(int64\) and strings came"):
         gd.concat([named, gd.points(ROWS, SPHERE, ids=range(1000))])
 
 
@@ -562,7 +562,7 @@ def test_a_lost_chunk_of_saved_points_is_an_error(tmp_path: Path) -> None:
             for chunk in (tmp_path / "x.zarr" / name).glob("c/*"):
                 chunk.rename(tmp_path / "aside")
                 with pytest.raises(gd.StoreError, match="must exist, but is missing"):
-                    gd.open(tmp_path / "x.zarr")
+                    list(gd.open(tmp_path / "x.zarr").ids)
                 (tmp_path / "aside").rename(chunk)
     (tmp_path / "x.zarr" / "points" / "c" / "0" / "0").unlink()
     with pytest.raises(gd.StoreError, match=r"Chunk c/0/0 of .* must exist, but is missing"):

@@ -12,7 +12,7 @@ import zarr
 
 import geodask as gd
 from geodask.arrays.namespace import lane_sum
-from geodask.engine import admission
+from geodask.engine import admission, sources
 from geodask.engine.driver import Run
 from geodask.store.array import ArraySpec
 from geodask.store.group import create, find
@@ -93,7 +93,7 @@ def test_equal_rows_are_one_input_wherever_they_are_stored(
 def test_a_rewritten_chunk_is_a_miss_though_its_mtime_is_set_back(
     sphere: gd.Points, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "FRESH_SECONDS", -1.0)  # as if the files were old
+    monkeypatch.setattr(sources, "FRESH_SECONDS", -1.0)  # as if the files were old
     path = tmp_path / "x.zarr"
     stored = zarr.create_array(path, data=sphere.read(0, 2000), chunks=(100, 24), compressors=None)
     points = gd.points(path, gd.Sphere(24))
@@ -117,7 +117,7 @@ def test_what_was_just_written_is_not_remembered(sphere: gd.Points, tmp_path: Pa
 def test_a_digest_is_remembered_and_taken_once(
     sphere: gd.Points, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(sources, "FRESH_SECONDS", -1.0)
     np.save(tmp_path / "x.npy", sphere.read(0, 2000))
     gd.knn(gd.points(tmp_path / "x.npy", gd.Sphere(24)), k=4).persist()
     monkeypatch.setattr(admission, "examine", None)  # a second pass would call it

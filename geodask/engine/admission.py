@@ -23,10 +23,10 @@ from .checks import check_rows
 from .copies import found_copy, place_copy, remove_copy, remove_stale_stages, write_copy
 from .executors import Executor, Threads, bounded
 from .points import Points
+from .sources import is_settled
 from .space import check_space
 
 DIGEST_BYTES = 16 << 20
-FRESH_SECONDS = 2.0
 SAVE_SECONDS = 5.0
 ATTEMPTS = 3
 
@@ -154,7 +154,7 @@ class Census:
         self._digests: dict[str, str] = {}
         self._saved_at, self._known = time.monotonic(), 0
         self._key = None
-        settled = _newest(self.fingerprint or []) < time.time() - FRESH_SECONDS
+        settled = is_settled(self.fingerprint or [])
         if named and (settled or self.trusted):
             of = [x.source.name, self.fingerprint, x.manifold.to_spec(), settings.validate]
             what = {"of": of, "rows": digest_rows(x), "trusted": self.trusted}
@@ -270,7 +270,3 @@ def _blocks(x: Points) -> int:
 def _digest(values: np.ndarray) -> str:
     little = values.astype(values.dtype.newbyteorder("<"), copy=False)
     return digest(np.ascontiguousarray(little).reshape(-1).view(np.uint8))
-
-
-def _newest(fingerprint: list[Any]) -> float:
-    return max((max(entry[3], entry[4]) for entry in fingerprint), default=0) / 1e9

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..manifolds.base import Manifold
 from ..store.keys import digest
-from .sources import Source
+from .selection import Rows, as_index, gather, pick
+from .sources import Memory, Source
 
 PROJECTED_ROWS = 4096
 
@@ -67,19 +68,14 @@ class Selected(Source):
     """Some rows of another source, in any order."""
 
     base: Source
-    rows: np.ndarray = field(repr=False, compare=False)
+    rows: Rows = field(repr=False, compare=False)
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
-        rows = self.rows[start:stop]
-        out = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        order = np.argsort(rows, kind="stable")
-        step = max(self.base.chunk_rows, 4096)
-        ordered = rows[order]
-        for begin in np.unique(ordered // step) * step:
-            left, right = np.searchsorted(ordered, [begin, begin + step])
-            low, high = int(ordered[left]), int(ordered[right - 1]) + 1
-            out[order[left:right]] = self.base.read(low, high)[ordered[left:right] - low]
-        return out
+        return gather(self.base.read, self.rows[start:stop], self.base.chunk_rows)
+
+    @property
+    def travels(self) -> bool:
+        return self.base.travels and isinstance(self.rows, range)
 
     @property
     def computed(self) -> bool:
@@ -90,7 +86,9 @@ class Selected(Source):
 
     @property
     def name(self) -> Any:
-        return self.base.name and ["selected", self.base.name, digest(self.rows)]
+        rows = self.rows
+        which = [rows.start, rows.stop, rows.step] if isinstance(rows, range) else digest(rows)
+        return self.base.name and ["selected", self.base.name, which]
 
     @property
     def decoded_bytes(self) -> int:
@@ -101,7 +99,17 @@ class Selected(Source):
         return f"selected rows of {self.base.label}"
 
     def to_dask(self) -> Any:
-        return self.base.to_dask()[self.rows]
+        return self.base.to_dask()[as_index(self.rows)]
+
+
+def selected(source: Source, rows: Rows) -> Source:
+    """Some rows of a source: of one in memory an array, of a selection one of its base."""
+    if isinstance(source, Selected):
+        return selected(source.base, pick(source.rows, rows))
+    shape = (len(rows), *source.shape[1:])
+    if isinstance(source, Memory):
+        return Memory(shape, source.dtype, source.values[as_index(rows)])
+    return Selected(shape, source.dtype, source, rows)
 
 
 @dataclass(frozen=True)

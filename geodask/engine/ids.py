@@ -1,76 +1,102 @@
-"""Names of rows: strings or integers, kept beside the points in storage."""
+"""Names of rows: strings or integers, kept beside the points and read a block at a time."""
 
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import zarr
 
 from ..errors import PointShapeError
-from .sources import Source, Zarr, check_chunks
+from .derived import Joined, selected
+from .selection import Rows, gather
+from .sources import Memory, Source
 
-EVERY_CHUNK: Any = {"write_empty_chunks": True}
+ID_ROWS = 1 << 16
+"""Ids of a stored chunk, and of a block that is read at once."""
 
 
-def as_ids(ids: Any) -> np.ndarray:
-    """The ids as an array of strings or integers, one a row; PointShapeError for others."""
+@dataclass(frozen=True, eq=False)
+class Ids:
+    """The names of n rows, where they are stored: none is in memory before it is read.
+
+    ``np.asarray(ids)`` and ``list(ids)`` hold them all.
+    """
+
+    source: Source
+    """Of shape (n,) and dtype int64, uint64, or object for strings of any length."""
+
+    def __len__(self) -> int:
+        return self.source.shape[0]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """int64, uint64, or object for strings."""
+        return self.source.dtype
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """The ids of rows start:stop."""
+        return self.source.read(start, stop)
+
+    def take(self, rows: Any) -> np.ndarray:
+        """The ids of some rows, by their numbers from 0 on, in the order given."""
+        return gather(self.read, np.asarray(rows, np.int64), max(ID_ROWS, self.source.chunk_rows))
+
+    def select(self, rows: Rows) -> "Ids":
+        """The ids of some rows; nothing is read."""
+        return Ids(selected(self.source, rows))
+
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """All ids in turn, as (first row, ids)."""
+        step = max(1, self.source.chunk_rows // ID_ROWS) * ID_ROWS
+        for start in range(0, len(self), step):
+            yield start, self.read(start, min(start + step, len(self)))
+
+    def __iter__(self) -> Iterator[Any]:
+        return (each for _, names in self.blocks() for each in names.tolist())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.read(0, len(self)).astype(dtype or self.dtype, copy=bool(copy))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(map(repr, self.read(0, 3).tolist()))
+        return f"<Ids of {len(self)} rows: {shown}{', ...' if len(self) > 3 else ''}>"
+
+
+def as_ids(ids: Any) -> Ids:
+    """Ids of strings or integers, one a row; PointShapeError for others."""
+    if isinstance(ids, Ids):
+        return ids
     values = np.asarray(ids)
     if values.dtype.kind == "U" and not isinstance(ids, np.ndarray):
         values = np.asarray(ids, object)  # numpy's own strings lose zeros at their end
-    if values.shape == (0,):
-        return values.astype(np.int64) if values.dtype.kind not in "iuUT" else values
-    if values.dtype.kind == "O" and all(isinstance(each, str) for each in values.flat):
-        if any(each.endswith("\0") or not _encodes(each) for each in values.flat):
-            raise PointShapeError(
-                "ids are text that UTF-8 can hold, without a zero at the end, but others came. "
-                "Rename them."
-            )
-        values = values.astype(str)
-    if values.ndim != 1 or values.dtype.kind not in "iuUT":
+    if values.shape == (0,) and values.dtype.kind not in "iuUT":
+        values = values.astype(object if values.dtype.kind == "O" else np.int64)
+    text = values.dtype.kind in "UT" or (
+        values.dtype.kind == "O" and all(isinstance(each, str) for each in values.flat)
+    )
+    if values.ndim != 1 or not (text or values.dtype.kind in "iu"):
         raise PointShapeError(
             "ids are strings or integers, one a row",
             came=f"an array {values.shape} of {values.dtype} came, or names that are missing",
             do="Convert them to strings.",
         )
-    return values
+    if text:
+        values = values.astype(object)
+        if any(each.endswith("\0") or not _encodes(each) for each in values):
+            raise PointShapeError(
+                "ids are text that UTF-8 can hold, without a zero at the end, but others came. "
+                "Rename them."
+            )
+    else:
+        values = values.astype(np.uint64 if values.dtype.kind == "u" else np.int64)
+    return Ids(Memory(values.shape, values.dtype, values))
 
 
 def _encodes(name: str) -> bool:
     return name.isascii() or name == name.encode(errors="replace").decode()
 
 
-def save_ids(group: Any, ids: np.ndarray) -> None:
-    """Strings as UTF-8 bytes and their ends: Zarr has no settled string type yet."""
-    if ids.dtype.kind in "iu":
-        kind = np.uint64 if ids.dtype.kind == "u" else np.int64
-        group.create_array("ids", data=ids.astype(kind), compressors=None, config=EVERY_CHUNK)
-        return
-    encoded = [str(each).encode() for each in ids]
-    ends = np.cumsum([len(each) for each in encoded], dtype=np.int64)
-    text = np.frombuffer(b"".join(encoded) or b"\0", np.uint8)
-    group.create_array("id_ends", data=ends, compressors=None, config=EVERY_CHUNK)
-    group.create_array("id_text", data=text, config=EVERY_CHUNK)
-
-
-def load_ids(source: Source) -> np.ndarray | None:
-    """The ids beside an array of points, or None."""
-    if not isinstance(source, Zarr) or source.path.rpartition("/")[2] != "points":
-        return None
-    parent = source.path.rpartition("/")[0]
-    group: Any = zarr.open_group(source.url, path=parent, mode="r")
-    if "ids" in group:
-        return _read(group, "ids", source)
-    if "id_ends" not in group:
-        return None
-    ends, text = _read(group, "id_ends", source), bytes(_read(group, "id_text", source))
-    starts = [0, *ends[:-1]]
-    names = [text[a:b].decode() for a, b in zip(starts, ends, strict=False)]
-    return np.array(names, dtype=str)
-
-
-def _read(group: Any, name: str, source: Zarr) -> np.ndarray:
-    """An array of ids. Raises StoreError where it lost a chunk, which zarr would read as zeros."""
-    array = group[name]
-    if source.whole:
-        check_chunks(array, Path(source.url) / array.path, 0, array.shape[0])
-    return np.asarray(array[...])
+def join_ids(parts: list[Ids]) -> Ids:
+    """The ids of several, which are of one dtype, one after the other."""
+    shape = (sum(map(len, parts)),)
+    return Ids(Joined(shape, parts[0].dtype, tuple(part.source for part in parts)))

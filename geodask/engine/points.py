@@ -11,11 +11,14 @@ from ..config import settings
 from ..errors import PointShapeError, SpecError
 from ..manifolds.base import Manifold
 from .checks import check_rows, check_source
-from .derived import Joined, Projected, Selected, project_rows
-from .ids import as_ids, load_ids
+from .derived import Joined, Projected, project_rows, selected
+from .ids import Ids, as_ids, join_ids
+from .lookup import rows_of
 from .opening import source_of
 from .save import save_points
+from .selection import as_rows
 from .sources import Memory, Source, Zarr
+from .stored_ids import load_ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +31,7 @@ class Points:
 
     source: Source = field(repr=False)
     manifold: Manifold
-    ids: np.ndarray | None = field(default=None, repr=False)
+    ids: Ids | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_source(self.source, self.manifold)
@@ -69,33 +72,25 @@ class Points:
         return self.source.read(start, stop)
 
     def __getitem__(self, rows: Any) -> "Points":
-        if isinstance(rows, int | np.integer):
-            if not -len(self) <= rows < len(self):
-                raise IndexError(f"Row {rows} must lie in 0 to {len(self) - 1}. Pass such a row.")
-            rows = [int(rows)]
-        if isinstance(rows, slice):
-            rows = np.arange(len(self))[rows]
-        rows = np.asarray(rows)
-        if rows.dtype == bool:
-            if rows.shape != (len(self),):
-                raise IndexError(
-                    f"A mask needs the shape ({len(self)},), but {rows.shape} came. "
-                    "Pass one value a row."
-                )
-            rows = np.flatnonzero(rows)
-        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
-            raise IndexError("Points are indexed by a row, a slice, a mask or row numbers.")
-        rows = rows.astype(np.int64)
-        if rows.size and not (-len(self) <= rows.min() and rows.max() < len(self)):
-            raise IndexError(f"Row numbers must lie in 0 to {len(self) - 1}, but others came.")
-        rows = np.where(rows < 0, rows + len(self), rows)
-        shape = (len(rows), *self.shape[1:])
-        if isinstance(self.source, Memory):
-            source: Source = Memory(shape, self.dtype, self.source.values[rows])
-        else:
-            source = Selected(shape, self.dtype, self.source, rows)
-        ids = None if self.ids is None else self.ids[rows]
-        return Points(source, self.manifold, ids)
+        chosen = as_rows(rows, len(self))
+        ids = None if self.ids is None else self.ids.select(chosen)
+        return Points(selected(self.source, chosen), self.manifold, ids)
+
+    def rows_of(self, ids: Any) -> np.ndarray:
+        """The row numbers (m,) of m ids, from an index in the store that is built the first time.
+
+        Raises KeyError for ids that are not there, and SpecError where the rows have no ids, or one
+        id names several.
+        """
+        if self.ids is None:
+            raise SpecError(
+                "Rows are looked up by their ids", came=f"{self!r} has none", do="Pass ids=..."
+            )
+        return rows_of(self.ids, ids, self.source.label)
+
+    def take(self, ids: Any) -> "Points":
+        """The rows with these ids, in the order given. Raises as `rows_of`."""
+        return self[self.rows_of(ids)]
 
     def sample(self, size: int, *, seed: int) -> "Points":
         """``size`` rows drawn without replacement, in their stored order."""
@@ -207,14 +202,20 @@ def concat(parts: Iterable[Points]) -> Points:
             came=f"{len(named)} of {len(parts)} have ids",
             do="Give the others ids, as in gd.points(x, ids=...), or make Points without them.",
         )
-    if len({each.dtype.kind for each in named}) > 1:
+    if len({each.dtype for each in named}) > 1:
         raise SpecError(
-            "Ids of one kind can be joined, but strings and integers came. Convert them first."
+            "Ids of one kind can be joined",
+            came=f"{' and '.join(sorted({_kind(each) for each in named}))} came",
+            do="Convert them first.",
         )
-    joined = np.concatenate(named) if named else None
+    joined = join_ids(named) if named else None
     shape = (sum(map(len, parts)), *parts[0].shape[1:])
     source = Joined(shape, dtype, tuple(part.source for part in parts))
     return Points(source, parts[0].manifold, joined)
+
+
+def _kind(ids: Ids) -> str:
+    return "strings" if ids.dtype == object else f"integers ({ids.dtype})"
 
 
 def _named_manifold(source: Source) -> Manifold | None:

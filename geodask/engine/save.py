@@ -11,8 +11,8 @@ import zarr
 
 from ..errors import StoreError
 from ..store.objects import local_path
-from .ids import save_ids
 from .sources import BLOCK_BYTES
+from .stored_ids import save_ids
 
 if TYPE_CHECKING:
     from .points import Points

@@ -1,6 +1,7 @@
 """Where rows come from. A source reads slices of rows; tasks carry sources, never arrays."""
 
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import numpy as np
 from ..errors import StoreError
 
 BLOCK_BYTES = 32 << 20
+FRESH_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class Npy(Source):
     path: str
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
-        with _reading(self.path):
+        with reading(self.path):
             return _native(np.load(self.path, mmap_mode="r")[start:stop])
 
     @property
@@ -140,7 +142,7 @@ class Npy(Source):
         return True
 
     def fingerprint(self) -> list[Any]:
-        with _reading(self.path):
+        with reading(self.path):
             return [_stat(Path(self.path))]
 
     @property
@@ -164,7 +166,7 @@ class Zarr(Source):
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
         folder = Path(self.url) / self.path
-        with _reading(self.label):
+        with reading(self.label):
             array = _open_zarr(self.url, self.path, _metadata_state(folder))
             if self.whole and start < stop:
                 check_chunks(array, folder, start, stop)
@@ -180,7 +182,7 @@ class Zarr(Source):
 
     def fingerprint(self) -> list[Any]:
         root = Path(self.url) / self.path
-        with _reading(self.label):
+        with reading(self.label):
             return sorted(_stat(Path(entry), root) for entry in _files(root))
 
     @property
@@ -218,7 +220,7 @@ class Lazy(Source):
 
 
 @contextmanager
-def _reading(label: str) -> Iterator[None]:
+def reading(label: str) -> Iterator[None]:
     """Turns what libraries say of files that are gone or cut off into a StoreError."""
     try:
         yield
@@ -288,3 +290,9 @@ def _stat(path: Path, root: Path | None = None) -> list[Any]:
     stat = path.stat()
     name = str(path.relative_to(root)) if root else str(path)
     return [name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+
+
+def is_settled(fingerprint: list[Any]) -> bool:
+    """Whether no file changed so lately that its times may not tell of the next change."""
+    newest = max((max(entry[3], entry[4]) for entry in fingerprint), default=0) / 1e9
+    return newest < time.time() - FRESH_SECONDS

@@ -1,0 +1,117 @@
+"""Ids beside the points in storage: arrays of a Zarr group, chunked and streamed both ways."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import zarr
+
+from ..errors import StoreError
+from .ids import ID_ROWS, Ids
+from .sources import Source, Zarr, reading
+
+TEXT_BYTES = 1 << 20
+EVERY_CHUNK: Any = {"write_empty_chunks": True}
+
+
+@dataclass(frozen=True)
+class Text(Source):
+    """Strings stored as their UTF-8 bytes, one after the other, and the end of each among them."""
+
+    ends: Zarr = field(repr=False)
+    text: Zarr = field(repr=False)
+
+    def _rows(self, start: int, stop: int) -> np.ndarray:
+        import pyarrow as pa
+
+        stop = min(stop, self.shape[0])
+        if start >= stop:
+            return np.empty(0, object)
+        ends = self.ends.read(max(start - 1, 0), stop)
+        bounds = ends if start else np.concatenate([np.zeros(1, np.int64), ends])
+        if bounds[0] < 0 or (bounds[1:] < bounds[:-1]).any():
+            raise StoreError(
+                f"{self.ends.label} must hold ends that grow, but others came. "
+                "Restore it, or save the points again."
+            )
+        data = self.text.read(int(bounds[0]), int(bounds[-1]))
+        buffers = [pa.py_buffer(bounds - bounds[0]), pa.py_buffer(data)]
+        with reading(self.label):
+            names = pa.LargeStringArray.from_buffers(stop - start, *buffers)
+            return names.to_numpy(zero_copy_only=False)
+
+    @property
+    def travels(self) -> bool:
+        return True
+
+    @property
+    def chunk_rows(self) -> int:
+        return self.ends.chunk_rows
+
+    def fingerprint(self) -> list[Any]:
+        return [*self.ends.fingerprint(), *self.text.fingerprint()]
+
+    @property
+    def name(self) -> Any:
+        return [self.ends.name, self.text.name]
+
+    @property
+    def label(self) -> str:
+        return self.text.label
+
+
+def save_ids(group: Any, ids: Ids) -> None:
+    """Writes ids block by block; strings as bytes and ends, since Zarr has no settled type yet."""
+    text = ids.dtype == object
+    kept = {"chunks": (ID_ROWS,), "compressors": None, "config": EVERY_CHUNK}
+    dtype = np.dtype(np.int64) if text else ids.dtype
+    array = group.create_array("id_ends" if text else "ids", shape=(len(ids),), dtype=dtype, **kept)
+    blocks = _text_ends(group, ids) if text else ids.blocks()
+    for start, values in blocks:
+        array[start : start + len(values)] = values
+
+
+def _text_ends(group: Any, ids: Ids) -> Iterator[tuple[int, np.ndarray]]:
+    """Writes the bytes of strings in whole chunks; yields the ends of each block."""
+    import pyarrow as pa
+
+    text = group.create_array(
+        "id_text", shape=(1,), dtype="uint8", chunks=(TEXT_BYTES,), config=EVERY_CHUNK
+    )
+    written, rest = 0, b""
+    for start, names in ids.blocks():
+        _, bounds, data = pa.array(names, pa.large_string()).buffers()
+        ends = np.frombuffer(bounds, np.int64)[1 : len(names) + 1]
+        yield start, written + len(rest) + ends
+        rest += bytes(memoryview(data)[: ends[-1]])
+        whole = len(rest) - len(rest) % TEXT_BYTES
+        if whole:
+            _extend(text, written, rest[:whole])
+            written, rest = written + whole, rest[whole:]
+    if rest or not written:
+        _extend(text, written, rest or b"\0")
+
+
+def _extend(array: Any, length: int, data: bytes) -> None:
+    array.resize((length + len(data),))
+    array[length:] = np.frombuffer(data, np.uint8)
+
+
+def load_ids(source: Source) -> Ids | None:
+    """The ids beside an array of points, or None."""
+    if not isinstance(source, Zarr) or source.path.rpartition("/")[2] != "points":
+        return None
+    parent = source.path.rpartition("/")[0]
+    group: Any = zarr.open_group(source.url, path=parent, mode="r")
+    if "ids" in group:
+        return Ids(_beside(source, group["ids"]))
+    if "id_ends" not in group:
+        return None
+    ends, text = (_beside(source, group[name]) for name in ("id_ends", "id_text"))
+    return Ids(Text(ends.shape, np.dtype(object), ends, text))
+
+
+def _beside(source: Zarr, array: Any) -> Zarr:
+    shape, dtype, rows = tuple(array.shape), np.dtype(array.dtype), array.chunks[0]
+    return Zarr(shape, dtype, source.url, array.path, rows, source.whole)
