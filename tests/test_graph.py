@@ -42,7 +42,7 @@ def test_tables_hold_every_pair_in_order(result: KnnResult, x: gd.Points, store:
     named = [] if x.ids is None else ["row_id", "other_id"]
     assert list(table.columns) == ["row", "other", "distance", *named]
     for name, numbers in zip(named, (rows, others), strict=False):
-        assert found[name].tolist() == x.ids[numbers].tolist()
+        assert found[name].tolist() == x.ids.take(numbers).tolist()
 
 
 def test_tables_have_a_partition_a_part(x: gd.Points, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_a_matrix_keeps_the_zeros_of_equal_rows(result: KnnResult) -> None:
 
 def test_networks_have_names_and_directions(result: KnnResult, x: gd.Points) -> None:
     network = result.to_networkx()
-    names = list(range(101)) if x.ids is None else x.ids.tolist()
+    names = list(range(101)) if x.ids is None else list(x.ids)
     rows, others, distances = pairs(result)
     assert list(network.nodes) == names
     assert network.is_directed()

@@ -55,12 +55,11 @@ class Graph(ABC):
         import dask.dataframe as dd
         from dask.delayed import delayed
 
-        names = [delayed(side.ids) for side in self.sides()]
+        ids = [side.ids for side in self.sides()]
+        names = [delayed(each, traverse=False) for each in ids]
         frames = [delayed(_frame)(part, *names) for part in self.parts()]
         nothing = Edges(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-        meta = _frame(
-            nothing, *(None if each.ids is None else each.ids[:0] for each in self.sides())
-        )
+        meta = _frame(nothing, *ids)
         return dd.from_delayed(frames or [delayed(meta)], meta=meta, verify_meta=False)
 
     def to_parquet(self, path: str | Path, **options: Any) -> None:
@@ -130,14 +129,11 @@ def _frame(edges: Edges, row_ids: Any, other_ids: Any) -> Any:
     frame = pd.DataFrame(edges._asdict())
     for name, ids, rows in (("row", row_ids, edges.row), ("other", other_ids, edges.other)):
         if ids is not None:
-            frame[f"{name}_id"] = pd.array(ids[rows], dtype=_table_dtype(ids))
+            kind = "string[pyarrow]" if ids.dtype == object else ids.dtype
+            frame[f"{name}_id"] = pd.array(ids.take(rows), dtype=kind)
     return frame
 
 
-def _table_dtype(ids: Any) -> Any:
-    return ids.dtype if ids.dtype.kind in "iu" else "string[pyarrow]"
-
-
 def _nodes(side: Points, two: bool, place: str) -> list[Any]:
-    names = list(range(len(side))) if side.ids is None else np.asarray(side.ids).tolist()
+    names = list(range(len(side)) if side.ids is None else side.ids)
     return [(place, name) for name in names] if two else names
