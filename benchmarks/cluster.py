@@ -33,8 +33,8 @@ import geodask as gd
 import sphere
 from geodask.arrays.device import place
 from geodask.arrays.threads import one_thread_each
-from geodask.engine.admission import FRESH_SECONDS
 from geodask.engine.operation import Layout
+from geodask.engine.sources import FRESH_SECONDS
 from geodask.kernels.lists import one_each
 from geodask.kernels.nearest import nearest
 from geodask.ops.knn import KnnResult

@@ -22,7 +22,7 @@ import numpy as np
 
 import geodask as gd
 import sphere
-from geodask.engine.admission import FRESH_SECONDS
+from geodask.engine.sources import FRESH_SECONDS
 from harness import Answer, Contestant, document, folder, parser, race, ratio, table
 from machine import facts, heading, limits
 

@@ -10,6 +10,7 @@ import numpy as np
 from ..config import settings
 from ..errors import PointShapeError, SpecError
 from ..manifolds.base import Manifold
+from .append import append_points
 from .checks import check_rows, check_source
 from .derived import Joined, Projected, project_rows, selected
 from .ids import Ids, as_ids, join_ids
@@ -111,6 +112,17 @@ class Points:
         Raises StoreError where the path exists and ``overwrite`` is False.
         """
         save_points(self, path, overwrite)
+
+    def append(self, new: Any, *, ids: Any = None) -> "Points":
+        """Writes rows behind these, which were saved, in place; the Points of all of them.
+
+        ``new`` is Points, or what `geodask.points` takes. A plan over the grown rows takes what a
+        stored result for these knows. Raises SpecError where these were not saved, or the manifold,
+        the dtype or the kind of ids differs, and StoreError where the rows have changed meanwhile.
+        """
+        append_points(self, points(new, self.manifold, ids=ids))
+        assert isinstance(self.source, Zarr)
+        return open(self.source.url)
 
 
 def points(

@@ -67,26 +67,40 @@ def save_ids(group: Any, ids: Ids) -> None:
     kept = {"chunks": (ID_ROWS,), "compressors": None, "config": EVERY_CHUNK}
     dtype = np.dtype(np.int64) if text else ids.dtype
     array = group.create_array("id_ends" if text else "ids", shape=(len(ids),), dtype=dtype, **kept)
-    blocks = _text_ends(group, ids) if text else ids.blocks()
+    blocks = ids.blocks()
+    if text:
+        of: Any = {"dtype": "uint8", "chunks": (TEXT_BYTES,), "config": EVERY_CHUNK}
+        blocks = _text_ends(group.create_array("id_text", shape=(1,), **of), ids, 0)
     for start, values in blocks:
         array[start : start + len(values)] = values
 
 
-def _text_ends(group: Any, ids: Ids) -> Iterator[tuple[int, np.ndarray]]:
-    """Writes the bytes of strings in whole chunks; yields the ends of each block."""
+def append_ids(group: Any, ids: Ids, old: int) -> None:
+    """Writes ids behind the first ``old`` ones: what a killed process left behind them goes."""
+    text = ids.dtype == object
+    array = group["id_ends" if text else "ids"]
+    blocks = ids.blocks()
+    if text:
+        written = int(array[old - 1]) if old else 0
+        group["id_text"].resize((max(1, written),))
+        blocks = _text_ends(group["id_text"], ids, written)
+    array.resize((old + len(ids),))
+    for start, values in blocks:
+        array[old + start : old + start + len(values)] = values
+
+
+def _text_ends(text: Any, ids: Ids, written: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Writes the bytes of strings behind others, in whole chunks; yields the ends of each block."""
     import pyarrow as pa
 
-    text = group.create_array(
-        "id_text", shape=(1,), dtype="uint8", chunks=(TEXT_BYTES,), config=EVERY_CHUNK
-    )
-    written, rest = 0, b""
+    rest = b""
     for start, names in ids.blocks():
         _, bounds, data = pa.array(names, pa.large_string()).buffers()
         ends = np.frombuffer(bounds, np.int64)[1 : len(names) + 1]
         yield start, written + len(rest) + ends
         rest += bytes(memoryview(data)[: ends[-1]])
-        whole = len(rest) - len(rest) % TEXT_BYTES
-        if whole:
+        whole = len(rest) - (written + len(rest)) % TEXT_BYTES
+        if whole > 0:
             _extend(text, written, rest[:whole])
             written, rest = written + whole, rest[whole:]
     if rest or not written:
@@ -105,13 +119,15 @@ def load_ids(source: Source) -> Ids | None:
     parent = source.path.rpartition("/")[0]
     group: Any = zarr.open_group(source.url, path=parent, mode="r")
     if "ids" in group:
-        return Ids(_beside(source, group["ids"]))
+        return Ids(_beside(source, group["ids"], source.shape[0]))
     if "id_ends" not in group:
         return None
-    ends, text = (_beside(source, group[name]) for name in ("id_ends", "id_text"))
+    ends = _beside(source, group["id_ends"], source.shape[0])
+    text = _beside(source, group["id_text"])
     return Ids(Text(ends.shape, np.dtype(object), ends, text))
 
 
-def _beside(source: Zarr, array: Any) -> Zarr:
-    shape, dtype, rows = tuple(array.shape), np.dtype(array.dtype), array.chunks[0]
-    return Zarr(shape, dtype, source.url, array.path, rows, source.whole)
+def _beside(source: Zarr, array: Any, rows: int | None = None) -> Zarr:
+    """An array of the group, or its first rows: behind them a killed process may have left some."""
+    shape = tuple(array.shape) if rows is None else (min(rows, array.shape[0]),)
+    return Zarr(shape, np.dtype(array.dtype), source.url, array.path, array.chunks[0], source.whole)
