@@ -13,7 +13,7 @@ _HOMES = {
     "engine.points": "Points concat open points",
     "errors": (
         "CutLocusError DeviceError JobError MemoryPlanError NotOnManifoldError PointShapeError "
-        "SpecError StoreError"
+        "SpecError StoreError TooManyPairsError"
     ),
     "manifolds": "Euclidean HalfSpace HyperbolicPolar Lorentz Manifold PoincareBall Sphere",
     "ops.components": "connected_components",
@@ -25,6 +25,7 @@ _HOMES = {
     "ops.plan": "plan",
     "ops.pointwise": "dist exp_map geodesic inner log_map midpoint norm project transport",
     "ops.ranks": "ranks",
+    "ops.within": "within",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

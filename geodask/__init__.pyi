@@ -10,6 +10,7 @@ from .errors import NotOnManifoldError as NotOnManifoldError
 from .errors import PointShapeError as PointShapeError
 from .errors import SpecError as SpecError
 from .errors import StoreError as StoreError
+from .errors import TooManyPairsError as TooManyPairsError
 from .manifolds import Euclidean as Euclidean
 from .manifolds import HalfSpace as HalfSpace
 from .manifolds import HyperbolicPolar as HyperbolicPolar
@@ -38,5 +39,6 @@ from .ops.pointwise import norm as norm
 from .ops.pointwise import project as project
 from .ops.pointwise import transport as transport
 from .ops.ranks import ranks as ranks
+from .ops.within import within as within
 
 __version__: str

@@ -51,6 +51,10 @@ class SpecError(_ThreeParts, ValueError):
     """A specification names what does not exist, or contradicts what is stored."""
 
 
+class TooManyPairsError(_ThreeParts, ValueError):
+    """There are more pairs than may be written."""
+
+
 class DeviceError(_ThreeParts, RuntimeError):
     """A device or array library that was asked for is not there."""
 

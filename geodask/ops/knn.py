@@ -251,15 +251,15 @@ class Knn(Operation):
             bytes_read=int(layout.blocks * passes * len(y) * y.row_bytes * layout.new_share)
             + layout.panels * len(x) * x.row_bytes,
             bytes_written=padded * (24 * self.k + 1 + layout.panels * 8 * (2 * self.k + 1)),
-            task_bytes=self._task_bytes(inputs, layout, tiling),
+            task_bytes=self.task_bytes(inputs, layout, tiling),
         )
 
     def _tiling(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Tiling:
         y = self.sides(inputs)[1]
-        needs = partial(self._task_bytes, inputs, layout)
+        needs = partial(self.task_bytes, inputs, layout)
         return fitting(f"knn with k={self.k}", y, layout, needs, budget.task_bytes)
 
-    def _task_bytes(self, inputs: tuple[Points, ...], layout: Layout, tiling: Tiling) -> int:
+    def task_bytes(self, inputs: tuple[Points, ...], layout: Layout, tiling: Tiling) -> int:
         x, y = self.sides(inputs)
         n, k, rows, step = x.manifold.n, self.k, tiling.rows, tiling.step
         extra = x.manifold.working_bytes
