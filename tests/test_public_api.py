@@ -27,6 +27,7 @@ ERRORS = {
     "PointShapeError": ValueError,
     "SpecError": ValueError,
     "StoreError": OSError,
+    "TooManyPairsError": ValueError,
 }
 
 
