@@ -72,7 +72,7 @@ def test_only_what_is_new_is_computed() -> None:
     assert second.report.stats["pairs"] < 0.03 * first.report.stats["pairs"]
     assert second.report.stats["measured"] < 0.2 * first.report.stats["measured"]
     assert second.report.blocks_computed < first.report.blocks_computed
-    assert "known from fewer rows" in repr(second.report)
+    assert "of the pairs, from fewer rows" in repr(second.report)
 
 
 def test_the_largest_beginning_is_taken(tmp_path: Path) -> None:

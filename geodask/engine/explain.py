@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from .html import card
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -44,24 +46,34 @@ class Explanation:
         """Resident memory a worker will reach: base + task, for each task side by side."""
         return self.base_bytes + self.slots_each * self.task_bytes
 
-    def __repr__(self) -> str:
+    @property
+    def facts(self) -> dict[str, str]:
+        """All of it in words."""
         tasks = f"{self.blocks} blocks of rows"
         if self.panels:
             tasks += f" x {self.panels} panels"
         state = "complete: a run only reads" if self.hit else f"{self.stored:.0%} of the tasks"
-        return "\n".join(
-            [
-                f"<Plan {self.name}: {self.rows} rows",
-                f"  tasks     {tasks}, {self.slots} side by side",
-                f"  flops     {self.flops:.3g}, at worst {self.worst_flops:.3g} in float64",
-                f"  traffic   {size(self.bytes_read)} read, {size(self.bytes_written)} written",
-                f"  memory    {size(self.worker_bytes)} a worker: {size(self.base_bytes)} base"
-                f" + {self.slots_each} x {size(self.task_bytes)} a task;"
-                f" compute() holds {size(self.held_bytes)} more",
-                f"  time      {duration(self.hours)}",
-                f"  stored    {state}, {self.url}>",
-            ]
-        )
+        return {
+            "tasks": f"{tasks}, {self.slots} side by side",
+            "flops": f"{self.flops:.3g}, at worst {self.worst_flops:.3g} in float64",
+            "traffic": f"{size(self.bytes_read)} read, {size(self.bytes_written)} written",
+            "memory": f"{size(self.worker_bytes)} a worker: {size(self.base_bytes)} base"
+            f" + {self.slots_each} x {size(self.task_bytes)} a task;"
+            f" compute() holds {size(self.held_bytes)} more",
+            "time": duration(self.hours),
+            "stored": f"{state}, {self.url}",
+        }
+
+    @property
+    def _title(self) -> str:
+        return f"Plan {self.name}: {self.rows} rows"
+
+    def __repr__(self) -> str:
+        lines = (f"\n  {name:9} {text}" for name, text in self.facts.items())
+        return f"<{self._title}{''.join(lines)}>"
+
+    def _repr_html_(self) -> str:
+        return card(self._title, self.facts)
 
 
 def size(count: float) -> str:

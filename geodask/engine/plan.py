@@ -13,6 +13,7 @@ from .admission import admit
 from .execution import Execution
 from .executors import check_visible, executor
 from .explain import Explanation
+from .html import card
 from .missing import missing_tasks, results
 from .operation import Operation
 from .points import Points
@@ -28,6 +29,11 @@ class Plan:
 
     operation: Operation
     inputs: tuple[Points, ...]
+
+    def _repr_html_(self) -> str:
+        inputs = {f"input {i + 1}": repr(x).strip("<>") for i, x in enumerate(self.inputs)}
+        parameters = {name: str(value) for name, value in self.operation.parameters().items()}
+        return card(f"Plan {self.operation.name}", {**parameters, **inputs})
 
     def explain(self) -> Explanation:
         """Blocks, flops, bytes, memory and hours on the workers at hand, and what is stored.

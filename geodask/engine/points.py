@@ -13,6 +13,8 @@ from ..manifolds.base import Manifold
 from .append import append_points
 from .checks import check_rows, check_source
 from .derived import Joined, Projected, project_rows, selected
+from .explain import size
+from .html import card
 from .ids import Ids, as_ids, join_ids
 from .lookup import rows_of
 from .opening import source_of
@@ -103,6 +105,18 @@ class Points:
     def __repr__(self) -> str:
         stored = "" if isinstance(self.source, Memory) else f" in {self.source.label}"
         return f"<Points {len(self)} x {self.manifold} {self.dtype}{stored}>"
+
+    def _repr_html_(self) -> str:
+        return card(
+            "Points",
+            {
+                "rows": f"{len(self):,} x {' x '.join(map(str, self.shape[1:]))} {self.dtype}",
+                "bytes": size(len(self) * self.row_bytes),
+                "manifold": str(self.manifold),
+                "ids": "none" if self.ids is None else repr(self.ids),
+                "stored in": self.source.label,
+            },
+        )
 
     # --- storage --------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from ..store.array import ArraySpec
 from ..store.group import Group, find
 from ..store.keys import canonical
 from ..store.objects import open_objects
+from .html import card
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,32 @@ class Report:
     stats: dict[str, float] = field(default_factory=dict)
     """Totals over all tasks, from this run and those it went on from."""
 
-    def __repr__(self) -> str:
-        lines = [f"<Report of {self.operation} {self.key[:8]}"]
+    @property
+    def facts(self) -> dict[str, str]:
+        """What it says first, in words."""
         found = "found in the store" if self.cache_hit else f"{self.blocks_computed} tasks run"
         if not self.cache_hit and self.blocks_stored:
             found += f", {self.blocks_stored} found stored"
-        lines.append(f"  {self.seconds:.3g} s, {found}")
-        lines.append(f"  certified {self.certified:.4%}, rechecked {self.rechecked:.3%} of pairs")
-        if self.reused:
-            lines.append(f"  {self.reused:.2%} of the pairs known from fewer rows")
-        lines.append(f"  {self.device}, {self.surrogate}, peak {self.peak_bytes / 2**20:.0f} MiB")
-        lines += [f"  {name}: {n}" for name, n in self.health.items() if n]
-        return "\n".join([*lines, f"  {self.url}>"])
+        known = {"known": f"{self.reused:.2%} of the pairs, from fewer rows"} if self.reused else {}
+        return {
+            "time": f"{self.seconds:.3g} s, {found}",
+            "certified": f"{self.certified:.4%}, rechecked {self.rechecked:.3%} of pairs",
+            **known,
+            "device": f"{self.device}, {self.surrogate}, peak {self.peak_bytes / 2**20:.0f} MiB",
+            **{name: str(count) for name, count in self.health.items() if count},
+            "stored in": self.url,
+        }
+
+    @property
+    def _title(self) -> str:
+        return f"Report of {self.operation} {self.key[:8]}"
+
+    def __repr__(self) -> str:
+        lines = (f"\n  {name:9} {text}" for name, text in self.facts.items())
+        return f"<{self._title}{''.join(lines)}>"
+
+    def _repr_html_(self) -> str:
+        return card(self._title, self.facts)
 
 
 def make_report(facts: dict[str, Any], stats: Stats) -> dict[str, Any]:

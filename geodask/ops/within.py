@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.explain import Explanation, size
+from ..engine.html import card
 from ..engine.plan import Plan
 from ..engine.points import Points
 from ..engine.result import Report
@@ -100,6 +101,12 @@ class WithinExplanation:
         """Bytes of the pairs."""
         return 24 * self.pairs
 
+    def _repr_html_(self) -> str:
+        low, high = self.interval
+        found = {"pairs": f"about {self.pairs:.3g} ({low:.3g} to {high:.3g})"}
+        written = {"written": size(self.bytes_written), "passes": "two, of which each:"}
+        return card("Plan within", {**found, **written, **self.counting.facts})
+
     def __repr__(self) -> str:
         low, high = self.interval
         return (
@@ -115,6 +122,10 @@ class WithinPlan:
     operation: Degrees
     inputs: tuple[Points, ...]
     max_pairs: int | None = None
+
+    def _repr_html_(self) -> str:
+        limit = {"max_pairs": str(self.max_pairs)} if self.max_pairs is not None else {}
+        return card("Plan within", {"radius": str(self.operation.radius), **limit})
 
     def explain(self) -> WithinExplanation:
         """An estimate of the pairs from up to 1,000 rows, and the cost of a pass over all."""
