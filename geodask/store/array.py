@@ -42,13 +42,14 @@ class ArraySpec:
     def encode(self, values: np.ndarray) -> np.ndarray:
         """The object's bytes: a whole chunk, little-endian, a short last one padded with zeros."""
         chunk = np.zeros(self.chunks, np.dtype(self.dtype).newbyteorder("<"))
-        chunk[: len(values)] = values
+        chunk[tuple(map(slice, values.shape))] = values
         return chunk.reshape(-1).view(np.uint8)
 
     def decode(self, data: np.ndarray, block: int) -> np.ndarray:
         """The rows of a block from the object's bytes."""
         chunk = data.view(np.dtype(self.dtype).newbyteorder("<")).reshape(self.chunks)
-        return chunk[: self.rows(block)].astype(self.dtype, copy=False)
+        shape = self.rows(block), *self.shape[1:]
+        return chunk[tuple(map(slice, shape))].astype(self.dtype, copy=False)
 
     def metadata(self) -> np.ndarray:
         """The array's zarr.json as zarr itself writes it, with raw chunks."""
