@@ -61,11 +61,21 @@ class PlanStarted:
     name: str
     """Operation and short key, as task names on the dashboard begin."""
     work: float
-    """All of its work, in the operation's own measure (pairs of rows, or rows)."""
+    """All of its work, in the operation's own measure (pairs of rows, or rows); of an iteration,
+    that of a step."""
     stored: float
     """The part that was found stored."""
     rows: int
     """Rows of output in all."""
+
+
+@dataclass(frozen=True)
+class StepStarted:
+    """An iteration begins a step, all of whose work is as much as that of the step before."""
+
+    step: int
+    stored: float
+    """The part of its work that was found stored."""
 
 
 @dataclass(frozen=True)
@@ -86,5 +96,5 @@ class PlanEnded:
     """False where an error or the user stopped it."""
 
 
-Event = PlanStarted | TaskDone | PlanEnded
+Event = PlanStarted | StepStarted | TaskDone | PlanEnded
 Watcher = Callable[[Event], None]

@@ -170,9 +170,9 @@ def test_what_tasks_carry_does_not_grow_with_the_rows(
     sizes = []
     run = Run.run
 
-    def measure(self: Run) -> None:
+    def measure(self: Run, blocks: range) -> None:
         sizes.append(len(pickle.dumps(self.job)))
-        run(self)
+        run(self, blocks)
 
     monkeypatch.setattr(Run, "run", measure)
     gd.knn(gd.open(tmp_path / "x.zarr"), k=4).persist()

@@ -134,7 +134,7 @@ def test_the_layout_that_was_begun_is_adopted(
 ) -> None:
     from geodask.engine.driver import Run
 
-    def interrupt(self: Run) -> None:
+    def interrupt(self: Run, blocks: range) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
@@ -12,7 +12,7 @@ from ..events import Stats, TaskDone, Watcher
 from ..store.group import Group
 from .executors import WINDOW, Executor
 from .growth import DamagedBaseError
-from .missing import block_tasks, is_finished, partial_keys
+from .missing import block_tasks, is_finished, partial_keys, state_key
 from .tasks import Done, Job, Task, run_task
 
 MARK_SECONDS = 1.0
@@ -46,9 +46,9 @@ class Run:
         self._waiting: dict[int, int] = {}
         self._todo: deque[Task] = deque()
 
-    def run(self) -> None:
-        """Returns when every block is finished. What is done stays marked, whatever happens."""
-        for block in range(self.job.layout.blocks):
+    def run(self, blocks: Iterable[int]) -> None:
+        """Returns when the blocks are finished. What is done stays marked, whatever happens."""
+        for block in blocks:
             self._plan_block(block)
         try:
             while self._todo or self._running:
@@ -62,6 +62,14 @@ class Run:
                 for future in self._running.values():
                     future.cancel()
 
+    def write(self, values: dict[str, Any]) -> None:
+        """Writes and marks arrays of a single block, from here."""
+        for name, each in values.items():
+            key, digest, size = self.group.write(self.group.arrays[name], 0, each)
+            self._unmarked[key] = self.group.digests[key] = digest
+            self._unmarked_stats.bytes_written += size
+        self._mark()
+
     def _plan_block(self, block: int) -> None:
         missing = block_tasks(self.group, self.job.layout, block)
         panels = missing[:-1]
@@ -69,10 +77,11 @@ class Run:
         self._todo.extend(panels or missing)  # the finish comes once its panels are there
 
     def _submit(self, task: Task) -> None:
-        # A task needs the digests of the partial results it reads, and of nothing else.
-        needed = {}
-        if task.panel is None:
-            needed = {key: self.group.digests[key] for key in self._partial_keys(task.block)}
+        # A task needs the digests of the state and partial results it reads, and of nothing else.
+        keys = self._partial_keys(task.block) if task.panel is None else []
+        if self.job.layout.iterative and task.block > 0:
+            keys.append(state_key(self.group, task.block - 1))
+        needed = {key: self.group.digests[key] for key in keys}
         group = Group(self.group.objects, self.group.path, self.group.body, needed)
         part = "finish" if task.panel is None else task.panel
         attempt = self._attempts[task.block]
@@ -142,5 +151,4 @@ class Run:
         self._emptied = []
 
     def _partial_keys(self, block: int) -> list[str]:
-        layout = self.job.layout
-        return partial_keys(self.group, layout, block) if layout.panels else []
+        return partial_keys(self.group, self.job.layout, block)

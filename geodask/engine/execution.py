@@ -14,7 +14,8 @@ from .admission import Admitted
 from .driver import Run
 from .executors import WINDOW, Executor
 from .growth import Base, DamagedBaseError, bases, note
-from .missing import missing_tasks, results
+from .iteration import iterate
+from .missing import missing_tasks, results, stored_tasks
 from .operation import Budget, Layout, Operation
 from .progress import Progress
 from .result import Report, make_report
@@ -202,11 +203,16 @@ class Execution:
         todo = missing_tasks(group, job.layout)
         watch: Watcher = Progress(self.current.progress)
         total, left = (self.work(job, tasks) for tasks in (everything, todo))
-        watch(PlanStarted(self.name, total, total - left, job.layout.rows))
+        rows = job.layout.others if job.layout.iterative else job.layout.rows
+        watch(PlanStarted(self.name, total, total - left, rows))
+        stored = stored_tasks(group, job.layout)
         run = Run(job, group, self.engine, self.name, watch, self._check_unchanged)
         try:
             with self.engine.computing():
-                run.run()
+                if job.layout.iterative:
+                    iterate(run)
+                else:
+                    run.run(range(job.layout.blocks))
             self._check_unchanged()
         except BaseException:
             watch(PlanEnded(False))
@@ -228,7 +234,7 @@ class Execution:
             "device": " and ".join(sorted({device for device, _ in self._places})),
             "surrogate": " and ".join(sorted(surrogates)),
             "blocks_computed": run.stats.tasks,
-            "blocks_stored": len(everything) - len(todo),
+            "blocks_stored": stored,
             "certified": self._certified(group),
             "reused": 1 - job.layout.new_share,
         }
@@ -255,8 +261,9 @@ class Execution:
 
     def _create(self, layout: Layout) -> Group:
         arrays = self.operation.outputs(self.inputs, layout)
-        partials = self.operation.partials(self.inputs, layout)
-        arrays += [partials] if partials is not None else []
+        for passing in (self.operation.partials, self.operation.states):
+            array = passing(self.inputs, layout)
+            arrays += [array] if array is not None else []
         return create(self.objects, self.path, self.spec, arrays, vars(layout))
 
 

@@ -12,7 +12,7 @@ class Explanation:
 
     name: str
     rows: int
-    """Output rows."""
+    """Output rows; of an iteration, the rows that it passes over."""
     blocks: int
     """Blocks of output rows."""
     panels: int
@@ -35,6 +35,9 @@ class Explanation:
     """Tasks side by side in one process."""
     hours: float
     """Time for what is not stored yet, from a trial on these workers."""
+    steps: int
+    """The most passes of an iteration, 0 where there is none. Flops, bytes and hours are those of
+    the next one: how many there will be is not known."""
     stored: float
     """Share of the tasks whose results are stored already."""
     hit: bool
@@ -52,15 +55,19 @@ class Explanation:
         tasks = f"{self.blocks} blocks of rows"
         if self.panels:
             tasks += f" x {self.panels} panels"
+        if self.steps:
+            tasks = f"at most {self.steps} steps, each {self.panels} panels"
+        each = " a step" if self.steps else ""
+        traffic = f"{size(self.bytes_read)} read, {size(self.bytes_written)} written{each}"
         state = "complete: a run only reads" if self.hit else f"{self.stored:.0%} of the tasks"
         return {
             "tasks": f"{tasks}, {self.slots} side by side",
-            "flops": f"{self.flops:.3g}, at worst {self.worst_flops:.3g} in float64",
-            "traffic": f"{size(self.bytes_read)} read, {size(self.bytes_written)} written",
+            "flops": f"{self.flops:.3g}, at worst {self.worst_flops:.3g} in float64{each}",
+            "traffic": traffic,
             "memory": f"{size(self.worker_bytes)} a worker: {size(self.base_bytes)} base"
             f" + {self.slots_each} x {size(self.task_bytes)} a task;"
             f" compute() holds {size(self.held_bytes)} more",
-            "time": duration(self.hours),
+            "time": f"{duration(self.hours)}{each}",
             "stored": f"{state}, {self.url}",
         }
 

@@ -1,17 +1,17 @@
 """What a group holds of a plan, and which tasks are missing."""
 
+from collections.abc import Iterable
+
 from ..store.array import ArraySpec
 from ..store.group import Group
-from .operation import Layout
+from .operation import PARTIALS, STATES, Layout
 from .tasks import Task
-
-PARTIALS = "partials"
-"""The array of partial results, which goes when the blocks are finished."""
 
 
 def results(group: Group) -> list[ArraySpec]:
     """The arrays of the result."""
-    return [array for array in group.arrays.values() if array.name != PARTIALS]
+    passing = PARTIALS, STATES
+    return [array for array in group.arrays.values() if array.name not in passing]
 
 
 def partial_keys(group: Group, layout: Layout, block: int) -> list[str]:
@@ -20,10 +20,24 @@ def partial_keys(group: Group, layout: Layout, block: int) -> list[str]:
     return [group.arrays[PARTIALS].object_key(first + panel) for panel in panels]
 
 
+def state_key(group: Group, step: int) -> str:
+    """The object of the state that a step of an iteration ends with."""
+    return group.arrays[STATES].object_key(step)
+
+
 def is_finished(group: Group, block: int) -> bool:
-    """Whether the block of every array of the result is stored."""
-    done = group.digests
-    return group.complete or all(array.object_key(block) in done for array in results(group))
+    """Whether what finishes a block is stored: its rows of the result, or the state of a step."""
+    states = group.arrays.get(STATES)
+    written = results(group) if states is None else [states]
+    return group.complete or all(array.object_key(block) in group.digests for array in written)
+
+
+def next_step(group: Group | None, layout: Layout) -> int:
+    """The first step of an iteration that is not stored; the last there may be where all are."""
+    steps = range(1, layout.blocks)
+    if group is None:
+        return steps.start
+    return next((step for step in steps if not is_finished(group, step)), steps[-1])
 
 
 def block_tasks(group: Group | None, layout: Layout, block: int) -> list[Task]:
@@ -38,6 +52,18 @@ def block_tasks(group: Group | None, layout: Layout, block: int) -> list[Task]:
 
 
 def missing_tasks(group: Group | None, layout: Layout) -> list[Task]:
-    """All tasks that are not stored; every one, where there is no group."""
-    blocks = range(layout.blocks)
+    """All tasks that are not stored; every one, where there is no group.
+
+    Of an iteration those of its next step: how many more there will be is not known.
+    """
+    blocks: Iterable[int] = range(layout.blocks)
+    if layout.iterative:
+        blocks = [next_step(group, layout)]
     return [task for block in blocks for task in block_tasks(group, layout, block)]
+
+
+def stored_tasks(group: Group | None, layout: Layout) -> int:
+    """How many tasks have their results stored."""
+    steps = next_step(group, layout) if layout.iterative else 1
+    all_of_them = steps * len(missing_tasks(None, layout))
+    return all_of_them - len(missing_tasks(group, layout))

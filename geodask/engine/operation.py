@@ -15,6 +15,11 @@ from ..store.array import ArraySpec
 from .growth import Base
 from .points import Points
 
+PARTIALS = "partials"
+"""The array of partial results, which goes when the blocks are finished."""
+STATES = "states"
+"""The array of an iteration's states, which goes when the result is there."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -34,6 +39,8 @@ class Layout:
     known_rows: int = 0
     known_others: int = 0
     base: str = ""
+    iterative: bool = False
+    """Blocks are the steps of an iteration over the other side's rows; block 0 is its start."""
 
     @property
     def blocks(self) -> int:
@@ -53,6 +60,8 @@ class Layout:
 
     def panels_of(self, i: int) -> range:
         """The panels of which something is not known for block i."""
+        if self.iterative and i == 0:
+            return range(0)
         if self.block(i)[1] > self.known_rows:
             return range(self.panels)
         if self.known_others >= self.others:
@@ -119,6 +128,8 @@ class Work:
     layout: Layout
     budget: Budget
     stats: Stats
+    state: np.ndarray | None = None
+    """What an iteration's step begins with."""
 
 
 class Operation(ABC):
@@ -160,6 +171,10 @@ class Operation(ABC):
 
     def partials(self, inputs: tuple[Points, ...], layout: Layout) -> ArraySpec | None:
         """The array of partial results, one chunk for each (block, panel), or None."""
+        return None
+
+    def states(self, inputs: tuple[Points, ...], layout: Layout) -> ArraySpec | None:
+        """The array of an iteration's states, one chunk for each block, or None."""
         return None
 
     @abstractmethod

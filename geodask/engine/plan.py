@@ -51,8 +51,8 @@ class Plan:
             todo, everything = (missing_tasks(group, job.layout) for group in (found, None))
             return Explanation(
                 name=run.name,
-                rows=job.layout.rows,
-                blocks=job.layout.blocks,
+                rows=job.layout.others if job.layout.iterative else job.layout.rows,
+                blocks=1 if job.layout.iterative else job.layout.blocks,
                 panels=job.layout.panels,
                 flops=cost.flops,
                 worst_flops=cost.worst_flops,
@@ -64,6 +64,7 @@ class Plan:
                 slots=run.engine.slots,
                 slots_each=run.engine.threads_each(),
                 hours=run.work(job, todo) / (rate * run.engine.slots) / 3600,
+                steps=job.layout.blocks - 1 if job.layout.iterative else 0,
                 stored=1 - len(todo) / len(everything) if everything else float(hit),
                 hit=hit,
                 url=f"{run.objects.url}/{run.path}".rstrip("/"),

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from ..events import Event, PlanEnded, PlanStarted, TaskDone
+from ..events import Event, PlanEnded, PlanStarted, StepStarted, TaskDone
 
 
 class Progress:
@@ -31,6 +31,11 @@ class Progress:
                 bar_format="{desc} {percentage:3.0f}% |{bar}| {n:.0f}/{total} rows"
                 " [{elapsed}<{remaining}, {rate_fmt}]",
             )
+        elif self._bar is not None and isinstance(event, StepStarted):
+            name = self._bar.desc.partition(" step ")[0].removesuffix(": ")
+            self._bar.reset()
+            self._bar.set_description_str(f"{name} step {event.step}")
+            self._bar.update(event.stored * self._rows_per_work)
         elif self._bar is not None and isinstance(event, TaskDone):
             self._bar.update(event.work * self._rows_per_work)
         elif self._bar is not None and isinstance(event, PlanEnded):

@@ -12,7 +12,7 @@ import psutil
 from ..arrays.threads import keep_freed_blocks, keep_to_one_thread
 from ..events import Stats
 from ..store.group import Group
-from .operation import Budget, Layout, Operation, Work
+from .operation import PARTIALS, STATES, Budget, Layout, Operation, Work
 from .points import Points
 
 
@@ -66,12 +66,13 @@ def run_task(job: Job, task: Task, group: Group) -> Done:
 def _compute(job: Job, task: Task, group: Group, stats: Stats) -> Iterator[tuple[str, np.ndarray]]:
     operation, layout = job.operation, job.layout
     work = Work(job.inputs, layout, job.budget, stats)
+    if layout.iterative and task.block > 0:
+        work.state = group.read(group.arrays[STATES], task.block - 1)[0]
     if task.panel is not None:
-        yield "partials", operation.partial(work, task.block, task.panel)
+        yield PARTIALS, operation.partial(work, task.block, task.panel)
         return
-    first = task.block * layout.panels
-    panels = layout.panels_of(task.block)
-    parts = (group.read(group.arrays["partials"], first + panel) for panel in panels)
+    first, panels = task.block * layout.panels, layout.panels_of(task.block)
+    parts = (group.read(group.arrays[PARTIALS], first + panel) for panel in panels)
     start, stop = layout.block(task.block)
     stats.rows = stop - start
     yield from operation.finish(work, task.block, parts).items()
