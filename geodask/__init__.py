@@ -23,6 +23,7 @@ _HOMES = {
     ),
     "ops.knn": "knn",
     "ops.pairwise": "pairwise",
+    "ops.mean": "mean",
     "ops.plan": "plan",
     "ops.pointwise": "dist exp_map geodesic inner log_map midpoint norm project transport",
     "ops.ranks": "ranks",

@@ -28,6 +28,7 @@ from .ops.hyperbolic import gyration as gyration
 from .ops.hyperbolic import mobius_add as mobius_add
 from .ops.hyperbolic import mobius_scale as mobius_scale
 from .ops.knn import knn as knn
+from .ops.mean import mean as mean
 from .ops.pairwise import pairwise as pairwise
 from .ops.plan import plan as plan
 from .ops.pointwise import dist as dist

@@ -14,7 +14,7 @@ compiled = numba.njit(nogil=True, cache=True)
 
 
 @compiled
-def _fold_lanes(lane):
+def fold_lanes(lane):
     return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]))
 
 
@@ -34,7 +34,7 @@ def row_norms(x):
         for w in range(n - whole):
             value = np.float64(x[i, whole + w])
             lane[w] += value * value
-        out[i] = np.sqrt(_fold_lanes(lane))
+        out[i] = np.sqrt(fold_lanes(lane))
     return out
 
 
@@ -65,7 +65,7 @@ def pair_chords(x, x_scale, rows, y, y_scale, others):
             u, v = np.float64(a[whole + w]) * s, np.float64(b[whole + w]) * t
             minus[w] += (u - v) * (u - v)
             plus[w] += (u + v) * (u + v)
-        near[c], far[c] = _fold_lanes(minus), _fold_lanes(plus)
+        near[c], far[c] = fold_lanes(minus), fold_lanes(plus)
     return near, far
 
 
@@ -86,7 +86,7 @@ def pair_squares(x, rows, y, others):
         for w in range(n - whole):
             step = np.float64(a[whole + w]) - np.float64(b[whole + w])
             lane[w] += step * step
-        out[c] = _fold_lanes(lane)
+        out[c] = fold_lanes(lane)
     return out
 
 

@@ -214,6 +214,37 @@ class Manifold(ABC):
         """The point half-way on the shortest geodesic."""
         return self.geodesic(p, q, 0.5)
 
+    # --- tangent vectors in a frame -------------------------------------------------------------
+
+    @property
+    def unit(self) -> float:
+        """Distances are this times those of curvature 1, 0 or -1, in which frames are."""
+        return 1.0
+
+    @property
+    def frame_columns(self) -> int:
+        """How many components a tangent vector has in a frame."""
+        return self.n
+
+    def log_frame(self, p: Any, q: Any) -> Any:
+        """The log as components whose inner product is the flat one, float64: (..., columns)."""
+        return self.log(p, q)
+
+    def exp_frame(self, p: Any, y: Any) -> Any:
+        """exp of the tangent vector with these components, one point and one vector: (n,)."""
+        return self.exp(p, y)
+
+    def carry_frame(self, p: Any, q: Any, y: Any) -> Any:
+        """Components at p as those at q: an isometry, near the identity where q is near p."""
+        return y
+
+    def bending(self, dist: Any) -> Any:
+        """What the Hessian of dist^2 / 2 has across the geodesic, where along it it has 1.
+
+        ``dist`` and the result are those of curvature 1, 0 or -1: t cot t, 1 or t coth t.
+        """
+        return 0 * dist + 1
+
     # --- exact neighbours -----------------------------------------------------------------------
 
     def canonical(self, x: Any) -> Any:

@@ -58,6 +58,18 @@ class Framed(Hyperbolic):
     def log(self, p: Any, q: Any) -> Any:
         return like(self.tangent(p, *self._velocity(p, q, 1.0)), p, q)
 
+    @property
+    def frame_columns(self) -> int:
+        return self.dim
+
+    def log_frame(self, p: Any, q: Any) -> Any:
+        along, across = self._velocity(p, q, 1.0)
+        return across + along[..., None] * self.to_polar(p)[0]
+
+    def exp_frame(self, p: Any, y: Any) -> Any:
+        direction, radius = self.to_polar(p)
+        return self.from_polar(*radial.exp(direction, radius, *radial.parts(direction, y)))
+
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         carried = radial.transport(*self.to_polar(p), *self.way(p, q), self.parts(p, u))
         return like(self.tangent(q, *carried), p, q, u)

@@ -133,6 +133,16 @@ class Sphere(Manifold):
         far = norm(p + q)[..., None]
         return (p + q) / where(~self._at_antipode(far), far, math.nan)
 
+    @property
+    def unit(self) -> float:
+        return self.radius
+
+    def carry_frame(self, p: Any, q: Any, y: Any) -> Any:
+        return self.transport(p, q, y)
+
+    def bending(self, dist: Any) -> Any:
+        return namespace(dist).cos(dist) / sinc(dist)
+
     def _at_antipode(self, far: Any) -> Any:
         # Closer to the antipode than the rounding of two unit vectors: no direction is left.
         return far <= 2 * eps(far)
