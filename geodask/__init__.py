@@ -22,8 +22,8 @@ _HOMES = {
         "mobius_scale"
     ),
     "ops.knn": "knn",
-    "ops.pairwise": "pairwise",
     "ops.mean": "mean",
+    "ops.pairwise": "pairwise",
     "ops.plan": "plan",
     "ops.pointwise": "dist exp_map geodesic inner log_map midpoint norm project transport",
     "ops.ranks": "ranks",
