@@ -231,6 +231,17 @@ def test_a_set_that_grew(tmp_path: Path) -> None:
     assert f"{found['update_to_scratch']:.2%}" in printed
 
 
+def test_pairs_within_a_radius(tmp_path: Path) -> None:
+    many = ("--pairs", "2000", "--many", "400000")
+    printed, found = run(tmp_path, script("within"), "--rows", "3000", "--repeats", "1", *many)
+    ours = found["rows"][0]
+    assert (ours["name"], ours["wrong"], ours["checked"]) == ("geodask", 0, 200)
+    assert 500 < ours["found"] < 8000
+    assert found["many"]["stopped"]
+    assert found["many"]["inside"]
+    assert f"{found['many']['pairs']:,} pairs" in printed
+
+
 @pytest.mark.slow
 def test_memory_of_the_workers(tmp_path: Path) -> None:
     size = ("--rows", "3200", "--queries", "64")
