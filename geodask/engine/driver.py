@@ -12,7 +12,7 @@ from ..events import Stats, TaskDone, Watcher
 from ..store.group import Group
 from .executors import WINDOW, Executor
 from .growth import DamagedBaseError
-from .missing import block_tasks, is_finished, partial_keys, state_key
+from .missing import block_tasks, finish_keys, is_finished, partial_keys, state_key
 from .tasks import Done, Job, Task, run_task
 
 MARK_SECONDS = 1.0
@@ -129,11 +129,11 @@ class Run:
         self.group.refresh()
         if self.group.complete:
             self._todo.clear()
-        if is_finished(self.group, block):
-            return True
-        keys = self._partial_keys(block)
+        # Marks may name what was found damaged before the run, and is not there any more.
+        keys = [*finish_keys(self.group, block), *self._partial_keys(block)]
         self.group.forget(key for key in keys if not self.group.intact(key))
-        self._plan_block(block)
+        if not is_finished(self.group, block):
+            self._plan_block(block)
         return True
 
     def _mark(self) -> None:

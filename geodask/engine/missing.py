@@ -25,11 +25,16 @@ def state_key(group: Group, step: int) -> str:
     return group.arrays[STATES].object_key(step)
 
 
-def is_finished(group: Group, block: int) -> bool:
-    """Whether what finishes a block is stored: its rows of the result, or the state of a step."""
+def finish_keys(group: Group, block: int) -> list[str]:
+    """The objects that finish a block: its rows of the result, or the state of a step."""
     states = group.arrays.get(STATES)
     written = results(group) if states is None else [states]
-    return group.complete or all(array.object_key(block) in group.digests for array in written)
+    return [array.object_key(block) for array in written]
+
+
+def is_finished(group: Group, block: int) -> bool:
+    """Whether what finishes a block is stored."""
+    return group.complete or all(key in group.digests for key in finish_keys(group, block))
 
 
 def next_step(group: Group | None, layout: Layout) -> int:
