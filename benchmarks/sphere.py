@@ -18,7 +18,7 @@ CLUSTER_ROWS = 100
 
 def uniform(rows: int, n: int = DIMENSIONS, seed: int = 0) -> np.ndarray:
     """Unit vectors (rows, n) in float32, uniform on the sphere."""
-    return _unit(np.random.default_rng(seed).standard_normal((rows, n), dtype=np.float32))
+    return unit(np.random.default_rng(seed).standard_normal((rows, n), dtype=np.float32))
 
 
 def clustered(rows: int, n: int = DIMENSIONS, seed: int = 0) -> np.ndarray:
@@ -33,10 +33,10 @@ def clustered(rows: int, n: int = DIMENSIONS, seed: int = 0) -> np.ndarray:
     centres = uniform(count, n, seed=1_000_003)
     x = rng.standard_normal((rows, n), dtype=np.float32) / np.sqrt(np.float32(n))
     x *= (10 ** rng.uniform(-7, 0, rows)).astype(np.float32)[:, None]
-    return _unit(centres[rng.integers(count, size=rows)] + x)
+    return unit(centres[rng.integers(count, size=rows)] + x)
 
 
-def _unit(x: np.ndarray) -> np.ndarray:
+def unit(x: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
