@@ -23,7 +23,10 @@ EXTRAS = 5
 NEAR_RIM = 2.0**-7
 """1 - |x|^2 from where it is taken in double-double: plain sums lose n / 8 roundings of 1."""
 
-compiled = numba.njit(nogil=True, cache=True)
+STEEP = 0.9
+"""Cosines up to which 2 - 2 c has lost no more than two binary digits or three."""
+
+compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 @compiled
@@ -97,43 +100,112 @@ def _square(v, lane):
 
 @compiled
 def sphere_logs(x, weights, p, out):
-    """Of rows on a sphere, divided by their lengths.
+    """Of rows on a sphere, divided by their lengths: (u - c p) angle / sine for the cosine c.
 
-    With a the shorter of the chords q - p and q + p, the log is (a - <a, p> p) (angle / sine), and
-    <a, p> is half the square of a: nothing cancels.
+    Where c is near 1 or -1, and nothing would be left of some digits, `_sphere_row` takes the row.
     """
     n = x.shape[1]
     sums = np.zeros(out.shape[1], np.float64)
-    row, step = np.empty(n, np.float64), np.empty(n, np.float64)
-    lane = np.empty(8, np.float64)
+    row, lane = np.empty(n, np.float64), np.empty(8, np.float64)
+    cosines, scales = np.zeros(GROUP, np.float64), np.empty(GROUP, np.float64)
+    squares, overs = np.empty(GROUP, np.float64), np.empty(GROUP, np.float64)
     for start in range(0, len(x), GROUP):
-        for i in range(start, min(start + GROUP, len(x))):
-            weight = weights[i]
+        group = x[start : start + GROUP]
+        _sphere_cosines(group, p, cosines, scales)
+        _angles(cosines, squares, overs)
+        back = 0.0
+        for i in range(len(group)):
+            weight = weights[start + i]
             if not weight > 0:
                 continue
-            for j in range(n):
-                row[j] = np.float64(x[i, j])
-            scale = 1 / np.sqrt(_square(row, lane))
-            for j in range(n):
-                row[j] *= scale
-                step[j] = row[j] - p[j]
-            near = _square(step, lane)
-            far, along = 4 - near, -near / 2
-            if near > 2:
+            if not abs(cosines[i]) <= STEEP:
                 for j in range(n):
-                    step[j] = row[j] + p[j]
-                far = _square(step, lane)
-                along = far / 2
-            if not far > 2.0**-102:  # the square of Sphere's distance from the antipode
-                sums[n + 3] += 1
+                    row[j] = np.float64(group[i, j]) * scales[i]
+                _sphere_row(row, weight, p, sums, lane)
                 continue
-            angle = 2 * math.atan2(np.sqrt(near), np.sqrt(far))
-            over = 2 * angle / np.sqrt(near * far) if near > 0 else 1.0
-            ahead, back = weight * over, weight * over * along
+            share = weight * overs[i]
+            back += share * cosines[i]
+            ahead = share * scales[i]
             for j in range(n):
-                sums[j] += ahead * step[j] - back * p[j]
-            _count(sums, weight, angle * angle, over * (far - near) / 4, far <= 2)
+                sums[j] += ahead * np.float64(group[i, j])
+            bending = overs[i] * cosines[i]
+            _count(sums, weight, squares[i], bending, cosines[i] <= 0)
+        for j in range(n):
+            sums[j] -= back * p[j]
         add_group(sums, out)
+
+
+@compiled
+def _sphere_cosines(group, p, cosines, scales):
+    """<u, p> for u = x / |x|, and 1 / |x|, by lane sums."""
+    n = len(p)
+    whole = n - n % 8
+    squares, products = np.empty(8, np.float64), np.empty(8, np.float64)
+    for i in range(len(group)):
+        squares[:] = 0.0
+        products[:] = 0.0
+        for start in range(0, whole, 8):
+            for w in range(8):
+                value = np.float64(group[i, start + w])
+                squares[w] += value * value
+                products[w] += value * p[start + w]
+        for w in range(n - whole):
+            value = np.float64(group[i, whole + w])
+            squares[w] += value * value
+            products[w] += value * p[whole + w]
+        scales[i] = 1 / np.sqrt(fold_lanes(squares))
+        cosines[i] = fold_lanes(products) * scales[i]
+
+
+@compiled
+def _angles(cosines, squares, overs):
+    """The squares of the angles, and the angles divided by their sines; by `series.atan`."""
+    for i in range(GROUP):
+        near, far = 2 - 2 * cosines[i], 2 + 2 * cosines[i]
+        t = np.sqrt(near / far)
+        large = t > 1
+        t = 1 / t if large else t
+        for _ in range(3):
+            t = t / (1 + np.sqrt(1 + t * t))
+        square = t * t
+        series = 1 / 17
+        series = 1 / 15 - square * series
+        series = 1 / 13 - square * series
+        series = 1 / 11 - square * series
+        series = 1 / 9 - square * series
+        series = 1 / 7 - square * series
+        series = 1 / 5 - square * series
+        series = 1 / 3 - square * series
+        series = 1 - square * series
+        half = 8 * (t * series)
+        angle = 2 * (math.pi / 2 - half if large else half)
+        squares[i] = angle * angle
+        overs[i] = 2 * angle / np.sqrt(near * far)
+
+
+@compiled
+def _sphere_row(row, weight, p, sums, lane):
+    """Adds one unit vector by the shorter chord a of q - p and q + p.
+
+    The log is (a - <a, p> p) angle / sine, and <a, p> is half the square of a: nothing cancels.
+    """
+    n = len(row)
+    sign = 1.0
+    near = _square(row - p, lane)
+    far, along = 4 - near, -near / 2
+    if near > 2:
+        sign = -1.0
+        far = _square(row + p, lane)
+        along = far / 2
+    if not far > 2.0**-102:  # the square of Sphere's distance from the antipode
+        sums[n + 3] += 1
+        return
+    angle = 2 * math.atan2(np.sqrt(near), np.sqrt(far))
+    over = 2 * angle / np.sqrt(near * far) if near > 0 else 1.0
+    ahead, back = weight * over, weight * over * along
+    for j in range(n):
+        sums[j] += ahead * (row[j] - sign * p[j]) - back * p[j]
+    _count(sums, weight, angle * angle, over * (far - near) / 4, far <= 2)
 
 
 @compiled
