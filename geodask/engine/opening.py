@@ -7,6 +7,9 @@ import numpy as np
 
 from ..arrays.device import to_host
 from ..errors import PointShapeError, SpecError, StoreError
+from .derived import selected
+from .ids import Ids
+from .parquet import filtered_rows, open_parquet, parquet_files
 from .sources import Lazy, Memory, Npy, Source, Zarr, native_dtype
 
 
@@ -35,6 +38,31 @@ def source_of(array: Any) -> Source:
         array = array.rechunk(dict.fromkeys(range(1, array.ndim), -1))
         return Lazy(array.shape, native_dtype(array.dtype), array)
     return _memory(array)
+
+
+def open_rows(array: Any, column: Any, ids: Any, filters: Any) -> tuple[Source, Ids | None]:
+    """The source of what a user hands over, and the ids where a column of a table names them.
+
+    Raises SpecError where columns are named of what has none.
+    """
+    files = []
+    if isinstance(array, str | Path):
+        files = parquet_files(str(array).removeprefix("file://"))
+    if files:
+        rows, names = open_parquet(files, column, ids if isinstance(ids, str) else None)
+        named = None if names is None else Ids(names)
+        if filters is not None:
+            kept = filtered_rows(files, filters)
+            return selected(rows, kept), named and named.select(kept)
+        return rows, named
+    source = source_of(array)
+    if column is not None or filters is not None:
+        raise SpecError(
+            "column= and filters= choose from a table, such as a Parquet file",
+            came=f"{source.label} is none",
+            do="Leave them out, and take columns and rows of the array itself.",
+        )
+    return source, None
 
 
 def _npy(path: Path) -> Source:
@@ -83,7 +111,8 @@ def _open_path(path: Path) -> Any:
         found = zarr.open(str(path), mode="r")
     except (FileNotFoundError, ValueError) as error:
         raise FileNotFoundError(
-            f"{path} must be a .npy file or a Zarr array, but none is there. Check the path."
+            f"{path} must be a .npy file, a Zarr array or Parquet files, but none is there. "
+            "Check the path."
         ) from error
     if isinstance(found, zarr.Array):
         return found

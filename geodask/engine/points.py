@@ -1,6 +1,6 @@
 """Points: a container of rows on a manifold, over storage that is read when it is needed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from .explain import size
 from .html import card
 from .ids import Ids, as_ids, join_ids
 from .lookup import rows_of
-from .opening import source_of
+from .opening import open_rows, source_of
 from .save import save_points
 from .selection import as_rows
 from .sources import Memory, Source, Zarr
@@ -140,21 +140,32 @@ class Points:
 
 
 def points(
-    array: Any, manifold: Manifold | None = None, *, ids: Any = None, project: bool = False
+    array: Any,
+    manifold: Manifold | None = None,
+    *,
+    ids: Any = None,
+    project: bool = False,
+    column: str | Sequence[str] | None = None,
+    filters: Any = None,
 ) -> Points:
-    """Points from an array, a ``.npy`` or Zarr path, or Points already.
+    """Points from an array, a ``.npy`` or Zarr path, Parquet files, or Points already.
 
     Parameters
     ----------
     array : array or path
         Rows (n, *point_shape) as float16, float32 or float64: numpy, torch, cupy, Zarr or Dask
-        array; or the path of a ``.npy`` file or a Zarr array. Nothing is copied or converted.
+        array; or the path of a ``.npy`` file or a Zarr array; or that of a Parquet file, a folder
+        of them or a pattern, in the order of their paths. Nothing is copied or converted.
     manifold : Manifold
         The space the rows lie in; may be left out where the array's attributes name it.
-    ids : array of str or int, optional
+    ids : array of str or int, or the name of a column, optional
         One name a row, which results carry along.
     project : bool
         Take for each row the nearest point of the manifold, in the stored dtype.
+    column : str or list of str
+        The column of a Parquet file that holds lists of numbers, or several of plain numbers.
+    filters : optional
+        The rows of Parquet files to keep, as in `pyarrow.parquet.read_table`.
 
     Rows in memory are checked at once. Stored ones are checked on admission, in the pass over the
     data that precedes the first plan.
@@ -170,7 +181,7 @@ def points(
         raise SpecError(
             f"A manifold is needed, such as gd.Sphere(384), but {manifold!r} came. Pass one."
         )
-    source = source_of(array)
+    source, column_ids = open_rows(array, column, ids, filters)
     named = _named_manifold(source)
     if manifold is None and named is None:
         raise SpecError(
@@ -185,12 +196,12 @@ def points(
     found = manifold or named
     assert found is not None
     check_source(source, found)
-    named_ids = load_ids(source)
+    found_ids = column_ids or (load_ids(source) if ids is None else as_ids(ids))
     if project and isinstance(source, Memory):
         source = source_of(project_rows(found, source.read(0, source.shape[0])))
     elif project:
         source = Projected(source.shape, source.dtype, source, found)
-    result = Points(source, found, named_ids if ids is None else as_ids(ids))
+    result = Points(source, found, found_ids)
     if isinstance(source, Memory):
         check_rows(result, source.values, 0, settings().validate)
     return result

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import StoreError
+from ..errors import PointShapeError, StoreError
 
 BLOCK_BYTES = 32 << 20
 FRESH_SECONDS = 2.0
@@ -143,7 +143,7 @@ class Npy(Source):
 
     def fingerprint(self) -> list[Any]:
         with reading(self.path):
-            return [_stat(Path(self.path))]
+            return [file_state(Path(self.path))]
 
     @property
     def name(self) -> Any:
@@ -183,7 +183,7 @@ class Zarr(Source):
     def fingerprint(self) -> list[Any]:
         root = Path(self.url) / self.path
         with reading(self.label):
-            return sorted(_stat(Path(entry), root) for entry in _files(root))
+            return sorted(file_state(Path(entry), root) for entry in _files(root))
 
     @property
     def name(self) -> Any:
@@ -224,7 +224,7 @@ def reading(label: str) -> Iterator[None]:
     """Turns what libraries say of files that are gone or cut off into a StoreError."""
     try:
         yield
-    except StoreError:
+    except (StoreError, PointShapeError):
         raise
     except (OSError, ValueError, EOFError) as error:
         raise StoreError(
@@ -285,7 +285,7 @@ def _files(root: Path) -> list[str]:
     return found
 
 
-def _stat(path: Path, root: Path | None = None) -> list[Any]:
+def file_state(path: Path, root: Path | None = None) -> list[Any]:
     """Inode, size and both times: mtime can be set back, ctime cannot."""
     stat = path.stat()
     name = str(path.relative_to(root)) if root else str(path)

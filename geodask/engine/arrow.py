@@ -1,0 +1,96 @@
+"""Arrow columns as arrays of rows, without a copy where Arrow has none to make."""
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import PointShapeError, SpecError
+
+
+def rows_type(path: str, column: str, kind: Any) -> tuple[np.dtype, int | None]:
+    """The dtype of a column's rows and their length: 1 for plain numbers, None if lists tell."""
+    import pyarrow.types as types
+
+    lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    inner = kind.value_type if lists else kind
+    if not (types.is_floating(inner) or types.is_integer(inner)):
+        raise SpecError(
+            f"Column {column!r} of {path} must hold numbers or lists of numbers",
+            came=f"it is {kind}",
+            do="Pass the name of another column.",
+        )
+    width = kind.list_size if types.is_fixed_size_list(kind) else None if lists else 1
+    return np.dtype(inner.to_pandas_dtype()), width
+
+
+def ids_dtype(path: str, column: str, kind: Any) -> np.dtype:
+    """int64, uint64, or object for strings. Raises SpecError for other types."""
+    import pyarrow.types as types
+
+    if types.is_integer(kind):
+        return np.dtype(np.int64 if types.is_signed_integer(kind) else np.uint64)
+    inner = kind.value_type if types.is_dictionary(kind) else kind
+    if types.is_string(inner) or types.is_large_string(inner) or types.is_string_view(inner):
+        return np.dtype(object)
+    raise SpecError(
+        f"ids are strings or integers, and column {column!r} of {path} must hold these",
+        came=f"it is {kind}",
+        do="Pass the name of another column.",
+    )
+
+
+def decode_lists(table: Any, shape: tuple[int, ...], place: str) -> np.ndarray:
+    """Rows (n, width) of a column of lists, or of plain numbers where the width is 1.
+
+    Raises PointShapeError where a list or a number is null, or a list has another length.
+    """
+    column = _whole(table.column(0))
+    _refuse(column.is_null(), column, place, "is null")
+    flat = column
+    if hasattr(column, "flatten"):
+        lengths = column.value_lengths().to_numpy(zero_copy_only=False)
+        if len(bad := np.flatnonzero(lengths != shape[0])):
+            raise _wrong(place, bad, f"has {lengths[bad[0]]} numbers, not {shape[0]}")
+        flat = column.flatten()
+    if flat.null_count:
+        bad = np.flatnonzero(flat.is_null().to_numpy(zero_copy_only=False)) // max(1, shape[0])
+        raise _wrong(place, bad, "holds a null")
+    return flat.to_numpy(zero_copy_only=True).reshape(-1, *shape)
+
+
+def decode_columns(table: Any, shape: tuple[int, ...], place: str) -> np.ndarray:
+    """Rows (n, width) of several columns of plain numbers."""
+    parts = [decode_lists(table.select([i]), (1,), place) for i in range(table.num_columns)]
+    return np.concatenate(parts, axis=1)
+
+
+def decode_ids(table: Any, shape: tuple[int, ...], place: str) -> np.ndarray:
+    """Ids (n,) of a column of strings or integers."""
+    import pyarrow as pa
+
+    column = _whole(table.column(0))
+    _refuse(column.is_null(), column, place, "has no id")
+    if pa.types.is_integer(column.type):
+        signed = pa.types.is_signed_integer(column.type)
+        return column.to_numpy(zero_copy_only=True).astype(np.int64 if signed else np.uint64)
+    return column.cast(pa.large_string()).to_numpy(zero_copy_only=False)
+
+
+def _whole(column: Any) -> Any:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _refuse(mask: Any, column: Any, place: str, text: str) -> None:
+    if column.null_count:
+        raise _wrong(place, np.flatnonzero(mask.to_numpy(zero_copy_only=False)), text)
+
+
+def _wrong(place: str, rows: np.ndarray, text: str) -> PointShapeError:
+    more = (
+        f" and {len(set(rows.tolist())) - 1} more are wrong" if len(set(rows.tolist())) > 1 else ""
+    )
+    return PointShapeError(
+        "Rows of a table are lists of one length, without nulls",
+        came=f"in {place}, row {rows[0]} {text}{more}",
+        do="Correct or drop such rows, or pass filters=... that leave them out.",
+    )

@@ -1,0 +1,223 @@
+"""Parquet files are rows like any others, and what is wrong with one is said with its place."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+import geodask as gd
+from geodask.engine import admission, parquet, sources
+
+SPHERE = gd.Sphere(4)
+ROWS = SPHERE.random(1000, seed=0).astype(np.float32)
+NAMES = [f"doc-{i}" for i in range(1000)]
+SPLITS = [(0, 400), (400, 401), (401, 401), (401, 1000)]
+
+
+def lists(rows: np.ndarray, kind: str = "list") -> pa.Array:
+    flat, (n, width) = pa.array(rows.reshape(-1)), rows.shape
+    if kind == "fixed":
+        return pa.FixedSizeListArray.from_arrays(flat, width)
+    array = pa.LargeListArray if kind == "large" else pa.ListArray
+    offsets = np.arange(n + 1) * width
+    return array.from_arrays(offsets.astype("i8" if kind == "large" else "i4"), flat)
+
+
+def table(rows: np.ndarray = ROWS, kind: str = "list", first: int = 0, **columns: Any) -> pa.Table:
+    plain = {f"x{i}": rows[:, i] for i in range(rows.shape[1])}
+    numbers = np.arange(first, first + len(rows))
+    text = pa.array([f"doc-{i}" for i in numbers], pa.string())
+    named = {"e": lists(rows, kind), "id": text, "number": numbers, **plain}
+    return pa.table({**named, **columns})
+
+
+def write(folder: Path, kind: str = "list", rows: np.ndarray = ROWS) -> Path:
+    """Four files, one without rows, in row groups of 97."""
+    (folder / "in").mkdir(exist_ok=True, parents=True)
+    for part, (start, stop) in enumerate(SPLITS):
+        path = folder / ("in" if part == 3 else "") / f"part-{part}.parquet"
+        pq.write_table(table(rows[start:stop], kind, start), path, row_group_size=97)
+    (folder / "_metadata.parquet").write_text("not rows")
+    # Paths are sorted: in/part-3 is first.
+    return folder
+
+
+ORDER = np.r_[401:1000, 0:401]
+
+
+@pytest.mark.parametrize("kind", ["list", "large", "fixed"])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_a_folder_is_rows_in_the_order_of_its_paths(kind: str, dtype: str, tmp_path: Path) -> None:
+    rows = (ROWS / np.linalg.norm(ROWS.astype("f8"), axis=1)[:, None]).astype(dtype)
+    x = gd.points(write(tmp_path, kind, rows), SPHERE, column="e", ids="id")
+    assert x.dtype == dtype
+    assert x.read(0, 1000).tobytes() == rows[ORDER].tobytes()
+    assert list(x.ids) == [NAMES[i] for i in ORDER]
+    for start, stop in ((0, 0), (96, 98), (590, 700), (999, 2000), (1000, 1001)):
+        assert x.read(start, stop).tobytes() == rows[ORDER][start:stop].tobytes()
+    assert x.array[5:998:7].compute().tobytes() == rows[ORDER][5:998:7].tobytes()
+    assert x.rows_of(["doc-0", "doc-999"]).tolist() == [599, 598]
+
+
+def test_files_patterns_and_plain_columns(tmp_path: Path) -> None:
+    write(tmp_path)
+    one = gd.points(tmp_path / "part-0.parquet", SPHERE, column="e", ids="number")
+    assert one.ids.dtype == np.int64
+    assert list(one.ids) == list(range(400))
+    two = gd.points(f"{tmp_path}/part-*.parquet", SPHERE, column="e", ids=range(401))
+    assert two.read(0, 401).tobytes() == ROWS[:401].tobytes()
+    plain = gd.points(tmp_path, SPHERE, column=["x0", "x1", "x2", "x3"], ids="id")
+    assert plain.read(0, 1000).tobytes() == ROWS[ORDER].tobytes()
+    assert gd.points(tmp_path, gd.Euclidean(1), column="x0").read(3, 4)[0, 0] == ROWS[404, 0]
+
+
+def test_filters_keep_rows(tmp_path: Path) -> None:
+    write(tmp_path)
+    kept = [i for i in ORDER if i % 2 == 0 and i > 300]
+    even = pc.bit_wise_and(pc.field("number"), 1) == 0
+    x = gd.points(tmp_path, SPHERE, column="e", ids="id", filters=even & (pc.field("number") > 300))
+    assert list(x.ids) == [NAMES[i] for i in kept]
+    assert x.read(0, len(x)).tobytes() == ROWS[kept].tobytes()
+    none = gd.points(tmp_path, SPHERE, column="e", filters=[("number", "<", 0)])
+    assert none.shape == (0, 4)
+
+
+def test_neighbours_are_those_of_the_same_rows_in_memory(tmp_path: Path) -> None:
+    x = gd.points(write(tmp_path), SPHERE, column="e")
+    found, right = gd.knn(x, k=3).persist(), gd.knn(gd.points(ROWS[ORDER], SPHERE), k=3).persist()
+    assert np.asarray(found.indices).tobytes() == np.asarray(right.indices).tobytes()
+    assert right.report.cache_hit  # the content is the same
+
+
+def test_files_are_read_once_and_again_when_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "FRESH_SECONDS", -1.0)
+
+    def fail(*arguments: Any) -> None:
+        raise AssertionError("this must not happen")
+
+    x = gd.points(write(tmp_path), SPHERE, column="e")
+    gd.knn(x, k=3).persist()
+    with monkeypatch.context() as patch:
+        patch.setattr(admission, "examine", fail)
+        assert gd.knn(x, k=3).persist().report.cache_hit
+    pq.write_table(table(ROWS[::-1][:1]), tmp_path / "part-1.parquet")
+    assert not gd.knn(x, k=3).persist().report.cache_hit
+    (tmp_path / "part-0.parquet").unlink()
+    with pytest.raises(gd.StoreError, match=r"part-0\.parquet"):
+        gd.knn(x, k=3).persist()
+
+
+def test_each_row_group_is_decoded_once_in_a_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = gd.points(write(tmp_path), SPHERE, column="e")
+    parquet._decoded.cache_clear()
+    for start in range(0, 1000, 13):
+        x.read(start, min(start + 13, 1000))
+    assert parquet._decoded.cache_info().misses == len(x.source.groups)  # pyright: ignore
+
+
+def test_a_source_of_many_files_travels(tmp_path: Path) -> None:
+    x = gd.points(write(tmp_path), SPHERE, column="e", ids="id")
+    again = pickle.loads(pickle.dumps(x))
+    assert again.read(0, 1000).tobytes() == ROWS[ORDER].tobytes()
+    assert list(again.ids) == list(x.ids)
+
+
+# --- what is wrong ------------------------------------------------------------------------------
+
+
+def spoiled(row: int, value: Any) -> pa.Array:
+    return pa.array([value if i == row else list(map(float, each)) for i, each in enumerate(ROWS)])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "row 12 is null"),
+        ([1.0, None, 0.0, 0.0], "row 12 holds a null"),
+        ([1.0, 0.0, 0.0], "row 12 has 3 numbers, not 4"),
+        ([1.0, 0.0, 0.0, 0.0, 0.0], "row 12 has 5 numbers, not 4"),
+        ([], "row 12 has 0 numbers, not 4"),
+    ],
+)
+def test_a_bad_row_is_named_with_its_file_and_row_group(
+    value: Any, text: str, tmp_path: Path, store: Path
+) -> None:
+    path = tmp_path / "bad.parquet"
+    pq.write_table(table(e=spoiled(212, value)), path, row_group_size=100)
+    x = gd.points(path, SPHERE, column="e")
+    assert x.read(0, 200).shape == (200, 4)
+    with pytest.raises(gd.PointShapeError, match=rf"bad\.parquet, row group 2, {text}"):
+        gd.knn(x, k=2).persist()
+    assert not list(store.glob("knn-*"))
+
+
+def test_the_first_row_and_an_id_may_be_missing_too(tmp_path: Path) -> None:
+    path = tmp_path / "bad.parquet"
+    names = pa.array([None if i == 105 else f"{i}" for i in range(1000)])
+    pq.write_table(table(e=spoiled(0, None), id=names), path, row_group_size=100)
+    with pytest.raises(gd.PointShapeError, match=r"bad\.parquet, row group 0, row 0 is null"):
+        gd.points(path, SPHERE, column="e")
+    x = gd.points(path, SPHERE, column=["x0", "x1", "x2", "x3"], ids="id")
+    with pytest.raises(gd.PointShapeError, match="row group 1, row 5 has no id"):
+        list(x.ids)
+
+
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+    write(tmp_path)
+    path = tmp_path / "part-0.parquet"
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(gd.StoreError, match=r"part-0\.parquet must be readable, but it failed"):
+        gd.points(tmp_path, SPHERE, column="e")
+    path.write_bytes(b"")
+    with pytest.raises(gd.StoreError, match=r"part-0\.parquet must be readable"):
+        gd.points(tmp_path, SPHERE, column="e")
+
+
+def test_files_have_one_schema(tmp_path: Path) -> None:
+    pq.write_table(table(ROWS[:9]), tmp_path / "a.parquet")
+    pq.write_table(table(ROWS[:9].astype("f8")), tmp_path / "b.parquet")
+    with pytest.raises(gd.SpecError, match=r"b\.parquet it is list<element: double>.*before list"):
+        gd.points(tmp_path, SPHERE, column="e")
+    pq.write_table(table(ROWS[:9, :3]), tmp_path / "b.parquet")
+    x = gd.points(tmp_path, SPHERE, column="e")
+    with pytest.raises(gd.PointShapeError, match=r"b\.parquet, row group 0, row 0 has 3 numbers"):
+        x.read(0, 18)
+    pq.write_table(table(ROWS[:9]).drop_columns(["e"]), tmp_path / "b.parquet")
+    with pytest.raises(gd.SpecError, match=r"b\.parquet must have a column 'e'"):
+        gd.points(tmp_path, SPHERE, column="e")
+
+
+def test_columns_are_named_and_of_the_right_kind(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(table(wide=ROWS[:, 0].astype("f8")), path)
+    wrong = [
+        ({}, gd.SpecError, "none was named"),
+        ({"column": "no"}, gd.SpecError, "must have a column 'no', but it has e, id, number"),
+        ({"column": "id"}, gd.SpecError, "numbers or lists of numbers, but it is string"),
+        ({"column": "e", "ids": "x0"}, gd.SpecError, "column 'x0' .*but it is float"),
+        ({"column": ["x0", "wide"]}, gd.SpecError, "numbers of one type"),
+        ({"column": ["e", "x0"]}, gd.SpecError, "numbers of one type"),
+        ({"column": ["x0", "x1"]}, gd.PointShapeError, r"has shape \(1000, 2\)"),
+        ({"column": "number"}, gd.PointShapeError, "has shape"),
+    ]
+    for arguments, error, text in wrong:
+        with pytest.raises(error, match=text):
+            gd.points(path, SPHERE, **arguments)
+    for array in (ROWS, gd.points(ROWS, SPHERE)):
+        with pytest.raises(gd.SpecError, match="choose from a table"):
+            gd.points(array, SPHERE, column="e")
+
+
+def test_a_folder_without_files_is_not_found(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "*.parquet", tmp_path / "no.parquet"):
+        with pytest.raises(FileNotFoundError, match="none is there"):
+            gd.points(path, SPHERE, column="e")
