@@ -1,9 +1,11 @@
 """Parquet files are rows like any others, and what is wrong with one is said with its place."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -122,6 +124,40 @@ def test_each_row_group_is_decoded_once_in_a_pass(
     for start in range(0, 1000, 13):
         x.read(start, min(start + 13, 1000))
     assert parquet._decoded.cache_info().misses == len(x.source.groups)  # pyright: ignore
+
+
+def test_threads_that_need_a_row_group_decode_it_once(tmp_path: Path) -> None:
+    x = gd.points(write(tmp_path), SPHERE, column="e")
+    parquet._decoded.cache_clear()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: x.read(0, 97).tobytes(), range(64)))
+    assert set(found) == {ROWS[ORDER][:97].tobytes()}
+    assert parquet._decoded.cache_info().misses == 1
+
+
+def test_an_admission_that_was_interrupted_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(admission, "DIGEST_BYTES", 64 * 16)
+    examine, seen = admission.examine, []
+
+    def interrupted(*arguments: Any) -> Any:
+        seen.append(arguments[1])
+        if len(seen) == 9:
+            raise KeyboardInterrupt
+        return examine(*arguments)
+
+    x = gd.points(write(tmp_path), SPHERE, column="e")
+    with dask.config.set({"geodask.threads": 1}):
+        monkeypatch.setattr(admission, "examine", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            gd.knn(x, k=3).persist()
+        first = set(seen[:8])
+        seen[:] = [-1] * 9
+        gd.knn(x, k=3).persist()
+    assert set(seen[9:]) | first == set(range(16))
+    assert len(seen[9:]) < 16
 
 
 def test_a_source_of_many_files_travels(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from .sources import Source, file_state, reading
 
 MAGIC = set("*?[")
 SUFFIXES = (".parquet", ".pq")
-KEPT_GROUPS = 2
+KEPT_GROUPS = 4
 """Decoded row groups that a process keeps: slices of rows do not end where row groups do."""
 
 
@@ -43,7 +44,8 @@ class Parquet(Source):
         rows = int(self.groups[i, 2] - (self.groups[i - 1, 2] if i else 0))
         with reading(f"{path}, row group {number},"):
             state = tuple(file_state(Path(path)))
-            found = _decoded(path, state, number, self.columns, self.decode, self.shape[1:])
+            with _turn(path, number, self.columns):
+                found = _decoded(path, state, number, self.columns, self.decode, self.shape[1:])
         if found.dtype != self.dtype or len(found) != rows:
             raise StoreError(
                 f"{path}, row group {number}, must have {rows} rows of {self.dtype}",
@@ -196,6 +198,12 @@ def _first_length(path: str, group: int, column: str) -> int:
             do="Drop such rows, or pass filters=... that leave them out.",
         )
     return length
+
+
+@lru_cache(maxsize=64)
+def _turn(path: str, group: int, columns: tuple[str, ...]) -> Lock:
+    """A second thread that needs a row group waits for the first, and finds it decoded."""
+    return Lock()
 
 
 @lru_cache(maxsize=KEPT_GROUPS)
