@@ -34,7 +34,9 @@ CHUNK_BYTES = 1 << 20
 CLAIM = 0.7
 WITHIN = 2e-8
 """What the gradient may be, as a share of the standard deviation: twice the tolerance."""
-LEGEND = "% read: of the rate of the Zarr read in the same round. peak: memory beyond what was there."
+LEGEND = (
+    "% read: of the rate of the Zarr read in the same round. peak: memory beyond what was there."
+)
 COLUMNS = {
     "name": ("", ""),
     "space": ("", ""),

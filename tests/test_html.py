@@ -50,7 +50,7 @@ def test_points_show_their_size_and_ids(x: gd.Points) -> None:
     assert "50 x 3 float32" in text(x._repr_html_())
     assert "Sphere(n=3" in text(x._repr_html_())
     named = gd.points(x, ids=[f"<b>{i}" for i in range(50)])
-    assert "'<b>0'" in text(named._repr_html_())
+    assert "strings" in text(named._repr_html_())
 
 
 def test_plans_and_results_show_what_they_say_in_words(x: gd.Points) -> None:

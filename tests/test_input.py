@@ -382,6 +382,14 @@ def test_selected_and_joined_rows_are_a_dask_array(x: gd.Points) -> None:
         assert some.array.compute().tobytes() == np.ascontiguousarray(rows).tobytes()
 
 
+def test_blocks_are_the_rows_in_turn(x: gd.Points, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("geodask.engine.sources.BLOCK_BYTES", 16 * 130)
+    blocks = list(x.iter_blocks())
+    assert len(blocks) > 1 or x.source.chunk_rows == 1000
+    assert holds(gd.concat(blocks), slice(None))
+    assert list(x[:0].iter_blocks()) == []
+
+
 def test_a_row_number_gives_a_single_row(x: gd.Points) -> None:
     for row in (0, -1, np.int32(7)):
         assert holds(x[row], [row])

@@ -1,6 +1,6 @@
 """Points: a container of rows on a manifold, over storage that is read when it is needed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,14 @@ class Points:
         """Rows start:stop in memory."""
         return self.source.read(start, stop)
 
+    def iter_blocks(self) -> Iterator["Points"]:
+        """The rows in turn, as Points in memory of some 32 MiB along the borders of storage."""
+        step = self.source.block_rows
+        for start in range(0, len(self), step):
+            rows = self.read(start, min(start + step, len(self)))
+            ids = None if self.ids is None else as_ids(self.ids.read(start, start + len(rows)))
+            yield Points(Memory(rows.shape, self.dtype, rows), self.manifold, ids)
+
     def __getitem__(self, rows: Any) -> "Points":
         chosen = as_rows(rows, len(self))
         ids = None if self.ids is None else self.ids.select(chosen)
@@ -113,7 +121,7 @@ class Points:
                 "rows": f"{len(self):,} x {' x '.join(map(str, self.shape[1:]))} {self.dtype}",
                 "bytes": size(len(self) * self.row_bytes),
                 "manifold": str(self.manifold),
-                "ids": "none" if self.ids is None else repr(self.ids),
+                "ids": "none" if self.ids is None else _kind(self.ids),
                 "stored in": self.source.label,
             },
         )
