@@ -59,15 +59,15 @@ def data(space: str) -> tuple[gd.Manifold, np.ndarray]:
 def test_every_kernel_finds_the_pairs(space: str, kind: Any) -> None:
     on, x = data(space)
     ranks = all_ranks(on, x, x)
-    limit = float(np.quantile(ranks, 0.2))
-    running = kind[0](on, x[:70], limit, kind[1])
+    radius = float(np.quantile(on.rank_to_dist(ranks), 0.2))
+    running = kind[0](on, x[:70], radius, kind[1])
     running.only_after(np.arange(70))
     found = []
     for start, stop in cut(301, 93):
         running.fold(x[start:stop], start)
         found.append(running.take())
     row, other, rank = map(np.concatenate, zip(*found, strict=True))
-    near = np.triu(ranks[:70] <= limit, 1)
+    near = np.triu(on.rank_to_dist(ranks[:70]) <= radius, 1)
     got = np.zeros_like(near)
     got[row, other] = True
     assert (got == near).all()
@@ -77,14 +77,20 @@ def test_every_kernel_finds_the_pairs(space: str, kind: Any) -> None:
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_the_limit_is_the_last_rank_within(space: str) -> None:
-    on = SPACES[space]
-    for radius in (0.0, 1e-9, 0.3, 1.0, 3.0):
-        limit = rank_limit(on, radius)
-        more = np.nextafter(limit, np.inf)
-        below, above = on.rank_to_dist(np.array([limit, more]))
-        assert below <= radius < above
+def test_no_rank_within_exceeds_the_limit(space: str) -> None:
+    # Of neighbouring ranks the computed distances fall now and then.
+    on, fell = SPACES[space], 0
+    for radius in (1e-9, 0.3, 1.0, 3.0):
+        first = np.array([rank_limit(on, radius * (1 - 2.0**-47))]).view(np.int64)
+        ranks = (first + np.arange(20_000)).view(np.float64)
+        distances = on.rank_to_dist(ranks)
+        falls = np.flatnonzero(np.diff(distances) < 0)
+        fell += len(falls)
+        for each in distances[[0, 100, *falls[:20]]]:
+            assert ranks[distances <= each].max() <= rank_limit(on, float(each))
+    assert fell > 10 or space == "Euclidean"
     assert rank_limit(on, np.inf) == np.inf
+    assert on.rank_to_dist(np.array([rank_limit(on, 0.0)]))[0] == 0
 
 
 # --- plans --------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """All pairs within a distance, exactly, from a stream of blocks of targets.
 
-rank_limit         the largest rank whose distance is at most a radius
+rank_limit         a rank that no pair within a radius exceeds
 Within             one block of queries: `fold` blocks of targets, then `take` what was found
 """
 
@@ -29,10 +29,12 @@ class Found(NamedTuple):
 
 
 def rank_limit(manifold: Manifold, radius: float) -> float:
-    """The largest float64 whose distance, as computed, is at most the radius; -1 where none is.
+    """A rank that none exceeds whose distance, as computed, is at most the radius.
 
-    Distances grow with ranks, so it is found by bisection over the floats in their order.
+    By bisection over the floats in their order. Computed distances grow with ranks but for a few
+    units of 2^-53, by which one may fall from a rank to the next: hence the margin.
     """
+    radius *= 1 + 2.0**-48
 
     def reached(bits: int) -> bool:
         rank = np.array([bits]).view(np.float64)
@@ -45,25 +47,25 @@ def rank_limit(manifold: Manifold, radius: float) -> float:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if reached(middle) else (low, middle)
-    return float(np.array([low]).view(np.float64)[0]) if low >= 0 else -1.0
+    return float(np.array([max(low, 0)]).view(np.float64)[0])
 
 
 class Within(Search):
-    """The pairs of one block of queries whose ranks are at most a limit."""
+    """The pairs of one block of queries whose computed distances are at most a radius."""
 
     def __init__(
         self,
         manifold: Manifold,
         x: np.ndarray,
-        limit: float,
+        radius: float,
         place: Place,
         precision: str = "auto",
         excluded: Lists | None = None,
     ):
         self.best, self.capacity = ALL, HELD
         super().__init__(manifold, x, place, precision, excluded)
-        self._limit = limit
-        self._farthest = self._put(np.full(len(x), limit))
+        self._radius = radius
+        self._farthest = self._put(np.full(len(x), rank_limit(manifold, radius)))
         self._after: np.ndarray | None = None
         self._found: list[Found] | None = []
         self.counts = np.zeros(len(x), np.int64)
@@ -81,7 +83,8 @@ class Within(Search):
         return self._farthest
 
     def _take(self, part: slice, rows: Any, ranks: Any, numbers: Any) -> None:
-        near = namespace(ranks).nonzero(ranks <= self._limit)[0]
+        distances = self.manifold.rank_to_dist(ranks)
+        near = namespace(ranks).nonzero(distances <= self._radius)[0]
         found = Found(*(to_host(each[near]) for each in (rows, numbers, ranks)))
         found = found._replace(rows=found.rows.astype(np.int64) + part.start)
         if self._after is not None:
@@ -112,11 +115,11 @@ class DeviceWithin(Within, DeviceSearch):
 def within(
     manifold: Manifold,
     x: np.ndarray,
-    limit: float,
+    radius: float,
     place: Place,
     precision: str = "auto",
     excluded: Lists | None = None,
 ) -> Within:
     """A search for the queries ``x`` on that library and device, in which nothing is found yet."""
     kind = HostWithin if place.on_host else DeviceWithin
-    return kind(manifold, x, limit, place, precision, excluded)
+    return kind(manifold, x, radius, place, precision, excluded)

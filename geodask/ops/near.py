@@ -15,7 +15,7 @@ from ..engine.tasks import stream
 from ..errors import StoreError
 from ..kernels.counting import HELD
 from ..kernels.search import PAIRS
-from ..kernels.within import Found, Within, rank_limit, within
+from ..kernels.within import Found, Within, within
 from ..store.array import ArraySpec
 from .exclude import read_integers
 from .knn import SELECTION, TASK_WORK, Knn, pairs_layout
@@ -53,9 +53,8 @@ class NearPairs(Operation):
         start, stop, step = targets
         start = max(start, low) if self.itself else start
         with stats.timing_kernel():
-            limit = rank_limit(x.manifold, self.radius)
             where = budget.place, budget.surrogate
-            running = within(x.manifold, x.read(low, high), limit, *where)
+            running = within(x.manifold, x.read(low, high), self.radius, *where)
         if not keep:
             running.only_count()
         if self.itself:
