@@ -2,7 +2,7 @@
 
 Every docstring of the installed standard library becomes a point on a sphere, geodask finds the
 geodesic neighbours of each on a local Dask cluster, and the same question, asked again, is only
-read. A picture and a table show what was found.
+read. So it finds their mean, and who is nearest to that. A picture and a table show what was found.
 
     python examples/quickstart.py
 """
@@ -26,6 +26,7 @@ START = time.perf_counter()
 DIMENSIONS = 256
 NEIGHBOURS = 10
 PAIRS = 15
+CENTRAL = 5
 FEWEST_WORDS = 5  # in a text of the table: shorter ones are alike by accident
 COLOURS = "tab:blue tab:orange tab:green tab:red tab:purple tab:brown tab:pink tab:olive tab:cyan"
 
@@ -52,6 +53,7 @@ def main() -> None:
     ):
         say(f"dashboard at {client.dashboard_link}")
         indices, distances = neighbours(x)
+        centre(x)
 
     draw(options.folder / "docs.png", vectors, x.ids, distances[:, 0])
     say(f"picture in {options.folder / 'docs.png'}")
@@ -104,6 +106,15 @@ def neighbours(x: gd.Points) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     say(f"asked again: {answer}, {1000 * again.seconds:.0f} ms")
     print(again)
     return result.indices.compute(), result.distances.compute()
+
+
+def centre(x: gd.Points) -> None:
+    """Find the mean of all documents, and print those nearest to it."""
+    found = gd.mean(x).persist()
+    say(f"mean found in {found.iterations} steps; the documents nearest to it:")
+    nearest = gd.knn(gd.points(found.point[None], x.manifold), x, k=min(CENTRAL, len(x))).compute()
+    for row, distance in zip(nearest.indices[0], nearest.distances[0], strict=True):
+        print(f"{distance:8.4f}  {x.ids[row]}")
 
 
 def draw(path: Path, vectors: NDArray, names: NDArray, nearest: NDArray) -> None:

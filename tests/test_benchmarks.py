@@ -181,6 +181,21 @@ CLAIMED = {
 
 
 @pytest.mark.slow
+def test_means_from_zarr(tmp_path: Path) -> None:
+    size = ("--rows", "3000", "--dimensions", "5", "--repeats", "2")
+    printed, found = run(tmp_path, script("mean"), *size)
+    assert len(found["rows"]) == 9
+    for row in found["rows"]:
+        assert len(row["seconds"]) == 2
+        assert row["space"] in printed
+        passes = row.get("passes", 1)
+        assert row["bytes_per_second"] == pytest.approx(passes * 3000 * 20 / row["median"])
+        if row["name"] == "mean":
+            assert row["sound"]
+            assert 0 <= row["gradient"] < 2e-8
+
+
+@pytest.mark.slow
 def test_accuracy_by_verb(tmp_path: Path) -> None:
     printed, found = run(tmp_path, script("accuracy"), "--rows", "4")
     kinds = {(row["space"], row["verb"], row["dtype"]) for row in found["rows"]}

@@ -42,6 +42,11 @@ def test_the_quickstart_writes_what_it_promises(tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "dashboard at http" in printed
     assert "asked again: a hit" in printed
+    central = printed.partition("the documents nearest to it:\n")[2].splitlines()[:5]
+    assert [float(line.split()[0]) for line in central] == sorted(
+        float(line.split()[0]) for line in central
+    )
+    assert all("." in line.split()[1] for line in central)
 
     table = printed.partition(" radians  name")[2].splitlines()[1:]
     assert len(table) >= 2
