@@ -21,12 +21,15 @@ from ..errors import CutLocusError
 from ..kernels.descent import State, advance, begin, converged, finished
 from ..kernels.moments import add_logs, merged, moments, no_sums
 from ..store.array import ArraySpec
-from .tiling import SLICE_BYTES, Tiling, fitting
+from .tiling import Tiling, fitting
 
 TASK_BYTES = 1 << 27
 """What the rows of a task take as float64."""
 TASKS = 1 << 12
 """The most tasks of a step."""
+SLICE_BYTES = 8 << 20
+"""What is read at once, where chunks are no larger: a single use of it should find it in a cache,
+and each read of Zarr has its price."""
 FIRST_ROWS, FIRST_PASSES, FIRST_TOL = 4096, 20, 1e-2
 """The descent begins near the mean of the first rows that count, found in memory."""
 
@@ -190,6 +193,7 @@ class Mean(Iterative):
         x = inputs[0]
         needs = partial(self._task_bytes, inputs)
         step = fitting("mean", x, layout, needs, budget.task_bytes).step
+        step = min(step, max(x.source.chunk_rows, SLICE_BYTES // x.row_bytes))
         # Groups begin with slices; along the chunks of the storage as well, where that is near.
         both = math.lcm(GROUP, x.source.chunk_rows)
         unit = both if both * x.row_bytes <= SLICE_BYTES and both <= step else GROUP
