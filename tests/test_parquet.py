@@ -1,5 +1,6 @@
 """Parquet files are rows like any others, and what is wrong with one is said with its place."""
 
+import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -76,6 +77,30 @@ def test_files_patterns_and_plain_columns(tmp_path: Path) -> None:
     plain = gd.points(tmp_path, SPHERE, column=["x0", "x1", "x2", "x3"], ids="id")
     assert plain.read(0, 1000).tobytes() == ROWS[ORDER].tobytes()
     assert gd.points(tmp_path, gd.Euclidean(1), column="x0").read(3, 4)[0, 0] == ROWS[404, 0]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", ["list", "large", "fixed"])
+def test_arrow_files_and_streams_are_mapped(stream: bool, kind: str, tmp_path: Path) -> None:
+    whole = table(kind=kind)
+    make = pa.ipc.new_stream if stream else pa.ipc.new_file
+    for name, start, stop in (("b.arrow", 0, 401), ("a.arrow", 401, 1000)):
+        with make(str(tmp_path / name), whole.schema) as file:
+            file.write_table(whole[start:stop], max_chunksize=97)
+    x = gd.points(tmp_path, SPHERE, column="e", ids="id")
+    assert x.read(0, 1000).tobytes() == ROWS[ORDER].tobytes()
+    assert list(x.ids) == [NAMES[i] for i in ORDER]
+    assert pickle.loads(pickle.dumps(x)).read(590, 700).tobytes() == ROWS[ORDER][590:700].tobytes()
+    files = [{"filename": "b.arrow"}, {"filename": "a.arrow"}]
+    (tmp_path / "state.json").write_text(json.dumps({"_data_files": files}))
+    saved = gd.points(tmp_path, SPHERE, column="e", ids="id")
+    assert saved.read(0, 1000).tobytes() == ROWS.tobytes()
+    if not stream:
+        some = gd.points(tmp_path, SPHERE, column="e", filters=[("number", ">", 900)])
+        assert some.read(0, 99).tobytes() == ROWS[901:].tobytes()
+    (tmp_path / "a.arrow").write_bytes((tmp_path / "a.arrow").read_bytes()[:500])
+    with pytest.raises(gd.StoreError, match=r"a\.arrow must be readable"):
+        gd.points(tmp_path, SPHERE, column="e")
 
 
 def test_filters_keep_rows(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from ..arrays.device import to_host
 from ..errors import PointShapeError, SpecError, StoreError
 from .derived import selected
 from .ids import Ids
-from .parquet import filtered_rows, open_parquet, parquet_files
 from .sources import Lazy, Memory, Npy, Source, Zarr, native_dtype
+from .tables import filtered_rows, open_table, table_files
 
 
 def source_of(array: Any) -> Source:
@@ -47,9 +47,9 @@ def open_rows(array: Any, column: Any, ids: Any, filters: Any) -> tuple[Source, 
     """
     files = []
     if isinstance(array, str | Path):
-        files = parquet_files(str(array).removeprefix("file://"))
+        files = table_files(str(array).removeprefix("file://"))
     if files:
-        rows, names = open_parquet(files, column, ids if isinstance(ids, str) else None)
+        rows, names = open_table(files, column, ids if isinstance(ids, str) else None)
         named = None if names is None else Ids(names)
         if filters is not None:
             kept = filtered_rows(files, filters)

@@ -1,6 +1,6 @@
-"""Parquet files as rows of numbers and names: each slice is read from the row groups it lies in."""
+"""Parquet and Arrow files as rows and ids: slices are read from the row groups they lie in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -9,19 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import PointShapeError, SpecError, StoreError
-from .arrow import decode_columns, decode_ids, decode_lists, ids_dtype, rows_type
+from ..errors import PointShapeError, StoreError
+from .ipc import IPC_SUFFIXES, ipc_batch, ipc_layout
 from .sources import Source, file_state, reading
 
-MAGIC = set("*?[")
-SUFFIXES = (".parquet", ".pq")
 KEPT_GROUPS = 4
 """Decoded row groups that a process keeps: slices of rows do not end where row groups do."""
 
 
 @dataclass(frozen=True)
-class Parquet(Source):
-    """Columns of Parquet files, one file after the other; row groups are found by their footers."""
+class Table(Source):
+    """Columns of files, one after the other; the footers tell where row groups begin."""
 
     files: tuple[str, ...] = field(repr=False)
     columns: tuple[str, ...]
@@ -80,117 +78,21 @@ class Parquet(Source):
         return f"{next(iter(self.files))}{more}"
 
 
-def parquet_files(path: str) -> list[str]:
-    """The Parquet files of a path, a folder or a pattern, sorted; none where it is another."""
-    where = Path(path).expanduser().absolute()
-    if where.is_dir():
-        if any((where / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
-            return []
-        inside = (each.relative_to(where) for each in where.rglob("*.parquet"))
-        return sorted(str(where / each) for each in inside if not _hidden(each))
-    if MAGIC & set(path) and not where.exists():
-        found = Path(where.anchor).glob(str(where.relative_to(where.anchor)))
-        return sorted(str(each) for each in found if each.suffix in SUFFIXES)
-    return [str(where)] if where.suffix in SUFFIXES and where.is_file() else []
+def first_length(path: str, group: int, column: str) -> int:
+    """The length of the first list of a row group. Raises PointShapeError where it is null."""
+    from pyarrow import compute
 
+    functions: Any = compute  # they are made when it is imported, unseen by type checkers
+    with reading(path):
+        if path.endswith(IPC_SUFFIXES):
+            first = ipc_batch(path, tuple(file_state(Path(path))), group, (column,))
+        else:
+            import pyarrow.parquet as pq
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(("_", ".")) for part in path.parts)
-
-
-def open_parquet(
-    files: list[str], column: str | Sequence[str] | None, ids: str | None
-) -> tuple[Source, Source | None]:
-    """The rows and the ids in some files of one schema.
-
-    Raises SpecError where a column is not there or its type differs between files, and StoreError
-    where a file cannot be read, with the file.
-    """
-    if column is None:
-        raise SpecError(
-            "Parquet files have columns", came="none was named", do='Pass column="embedding".'
-        )
-    columns = (column,) if isinstance(column, str) else tuple(column)
-    types, table = _footers(files, (*columns, *([] if ids is None else [ids])))
-    end, where = int(table[-1, 2]) if len(table) else 0, (tuple(files), columns, table)
-    kinds = [rows_type(files[0], each, types[each]) for each in columns]
-    dtype, width = kinds[0]
-    if isinstance(column, str):
-        if width is None:
-            width = _first_length(files[table[0, 0]], int(table[0, 1]), column) if end else 0
-        source = Parquet((end, width), dtype, *where, decode_lists)
-    elif kinds == [(dtype, 1)] * len(columns):
-        source = Parquet((end, len(columns)), dtype, *where, decode_columns)
-    else:
-        raise SpecError(
-            "Columns that make a row hold numbers of one type",
-            came=f"{', '.join(f'{each}: {types[each]}' for each in columns)} came",
-            do="Convert them, or pass one column of lists.",
-        )
-    if ids is None:
-        return source, None
-    dtype = ids_dtype(files[0], ids, types[ids])
-    return source, Parquet((end,), dtype, tuple(files), (ids,), table, decode_ids)
-
-
-def _footers(files: list[str], wanted: Sequence[str]) -> tuple[dict[str, Any], np.ndarray]:
-    """The types of some columns, and the row groups that are not empty as `Parquet` has them."""
-    types, groups, end = {}, [], 0
-    for position, path in enumerate(files):
-        with reading(path):
-            footer = _footer(path, tuple(file_state(Path(path))))
-        types = _same_types(path, footer.schema.to_arrow_schema(), wanted, types)
-        for number in range(footer.num_row_groups):
-            if footer.row_group(number).num_rows:
-                end += footer.row_group(number).num_rows
-                groups.append((position, number, end))
-    return types, np.array(groups, np.int64).reshape(-1, 3)
-
-
-def filtered_rows(files: list[str], filters: Any) -> np.ndarray:
-    """The numbers of the rows that pass ``filters``, as pyarrow.parquet has them."""
-    import pyarrow.compute as pc
-    import pyarrow.dataset as ds
-    import pyarrow.parquet as pq
-
-    test = filters if isinstance(filters, pc.Expression) else pq.filters_to_expression(filters)
-    kept, end = [np.empty(0, np.int64)], 0
-    for path in files:
-        with reading(path):
-            scanner = ds.dataset(path, format="parquet").scanner(columns={"passed": test})
-            for batch in scanner.to_batches():
-                passed = batch.column(0).fill_null(False).to_numpy(zero_copy_only=False)
-                kept.append(end + np.flatnonzero(passed))
-                end += len(batch)
-    return np.concatenate(kept)
-
-
-def _same_types(
-    path: str, schema: Any, wanted: Sequence[str], types: dict[str, Any]
-) -> dict[str, Any]:
-    for each in wanted:
-        if each not in schema.names:
-            raise SpecError(
-                f"{path} must have a column {each!r}",
-                came=f"it has {', '.join(schema.names)}",
-                do="Pass the name of one of these.",
-            )
-        if types and schema.field(each).type != types[each]:
-            raise SpecError(
-                f"Column {each!r} must have one type in all files",
-                came=f"in {path} it is {schema.field(each).type}, in those before {types[each]}",
-                do="Convert this file, or leave it out.",
-            )
-    return {each: schema.field(each).type for each in wanted}
-
-
-def _first_length(path: str, group: int, column: str) -> int:
-    import pyarrow.parquet as pq
-
-    with reading(path), pq.ParquetFile(path) as file:
-        batches = file.iter_batches(1, row_groups=[group], columns=[column])
-        first = next(each for each in batches if len(each))
-    length = first.column(0).value_lengths()[0].as_py()
+            with pq.ParquetFile(path) as file:
+                batches = file.iter_batches(1, row_groups=[group], columns=[column])
+                first = next(each for each in batches if len(each))
+    length = functions.list_value_length(first.column(0)[:1])[0].as_py()
     if length is None:
         raise PointShapeError(
             f"Rows of column {column!r} are lists",
@@ -211,13 +113,25 @@ def _decoded(
     path: str, state: Any, group: int, columns: tuple[str, ...], decode: Any, shape: Any
 ) -> np.ndarray:
     """The rows of a row group, read-only."""
-    import pyarrow.parquet as pq
+    if path.endswith(IPC_SUFFIXES):
+        table = ipc_batch(path, state, group, columns)
+    else:
+        import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path, metadata=_footer(path, state)) as file:
-        table = file.read_row_group(group, columns=list(columns), use_threads=False)
+        with pq.ParquetFile(path, metadata=_footer(path, state)) as file:
+            table = file.read_row_group(group, columns=list(columns), use_threads=False)
     found = decode(table.select(list(columns)), shape, f"{path}, row group {group}")
     found.flags.writeable = False
     return found
+
+
+def layout_of(path: str, state: Any) -> tuple[Any, list[int]]:
+    """The schema, and the rows of each row group or record batch."""
+    if path.endswith(IPC_SUFFIXES):
+        return ipc_layout(path, state)
+    footer = _footer(path, state)
+    rows = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
+    return footer.schema.to_arrow_schema(), rows
 
 
 @lru_cache(maxsize=1024)

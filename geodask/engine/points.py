@@ -156,14 +156,15 @@ def points(
     column: str | Sequence[str] | None = None,
     filters: Any = None,
 ) -> Points:
-    """Points from an array, a ``.npy`` or Zarr path, Parquet files, or Points already.
+    """Points from an array, a ``.npy`` or Zarr path, Parquet or Arrow files, or Points already.
 
     Parameters
     ----------
     array : array or path
         Rows (n, *point_shape) as float16, float32 or float64: numpy, torch, cupy, Zarr or Dask
-        array; or the path of a ``.npy`` file or a Zarr array; or that of a Parquet file, a folder
-        of them or a pattern, in the order of their paths. Nothing is copied or converted.
+        array; or the path of a ``.npy`` file or a Zarr array; or that of a Parquet or Arrow
+        file, a folder of them or a pattern, in the order of their paths. Nothing is copied or
+        converted.
     manifold : Manifold
         The space the rows lie in; may be left out where the array's attributes name it.
     ids : array of str or int, or the name of a column, optional
@@ -171,9 +172,9 @@ def points(
     project : bool
         Take for each row the nearest point of the manifold, in the stored dtype.
     column : str or list of str
-        The column of a Parquet file that holds lists of numbers, or several of plain numbers.
+        The column of such a file that holds lists of numbers, or several of plain numbers.
     filters : optional
-        The rows of Parquet files to keep, as in `pyarrow.parquet.read_table`.
+        The rows of such files to keep, as in `pyarrow.parquet.read_table`.
 
     Rows in memory are checked at once. Stored ones are checked on admission, in the pass over the
     data that precedes the first plan.

@@ -1,0 +1,126 @@
+"""Tables that a user names by a path: their files, columns and types, and the rows that pass."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import SpecError
+from .arrow import decode_columns, decode_ids, decode_lists, ids_dtype, rows_type
+from .ipc import IPC_SUFFIXES, ipc_files
+from .parquet import Table, first_length, layout_of
+from .sources import Source, file_state, reading
+
+MAGIC = set("*?[")
+SUFFIXES = (".parquet", ".pq", *IPC_SUFFIXES)
+
+
+def table_files(path: str) -> list[str]:
+    """Parquet or Arrow files of a path, a folder or a pattern, sorted; none where it is another."""
+    where = Path(path).expanduser().absolute()
+    if where.is_dir():
+        if any((where / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
+            return []
+        saved = ipc_files(where)
+        if saved is not None:
+            return saved
+        inside = (each.relative_to(where) for each in where.rglob("*"))
+        return sorted(
+            str(where / each) for each in inside if each.suffix in SUFFIXES and not _hidden(each)
+        )
+    if MAGIC & set(path) and not where.exists():
+        found = Path(where.anchor).glob(str(where.relative_to(where.anchor)))
+        return sorted(str(each) for each in found if each.suffix in SUFFIXES)
+    return [str(where)] if where.suffix in SUFFIXES and where.is_file() else []
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(("_", ".")) for part in path.parts)
+
+
+def open_table(
+    files: list[str], column: str | Sequence[str] | None, ids: str | None
+) -> tuple[Source, Source | None]:
+    """The rows and the ids in some files of one schema.
+
+    Raises SpecError where a column is not there or its type differs between files, and StoreError
+    where a file cannot be read, with the file.
+    """
+    if column is None:
+        raise SpecError("Tables have columns", came="none was named", do='Pass column="embedding".')
+    columns = (column,) if isinstance(column, str) else tuple(column)
+    types, table = _footers(files, (*columns, *([] if ids is None else [ids])))
+    end, where = int(table[-1, 2]) if len(table) else 0, (tuple(files), columns, table)
+    kinds = [rows_type(files[0], each, types[each]) for each in columns]
+    dtype, width = kinds[0]
+    if isinstance(column, str):
+        if width is None:
+            width = first_length(files[table[0, 0]], int(table[0, 1]), column) if end else 0
+        source = Table((end, width), dtype, *where, decode_lists)
+    elif kinds == [(dtype, 1)] * len(columns):
+        source = Table((end, len(columns)), dtype, *where, decode_columns)
+    else:
+        raise SpecError(
+            "Columns that make a row hold numbers of one type",
+            came=f"{', '.join(f'{each}: {types[each]}' for each in columns)} came",
+            do="Convert them, or pass one column of lists.",
+        )
+    if ids is None:
+        return source, None
+    dtype = ids_dtype(files[0], ids, types[ids])
+    return source, Table((end,), dtype, tuple(files), (ids,), table, decode_ids)
+
+
+def _footers(files: list[str], wanted: Sequence[str]) -> tuple[dict[str, Any], np.ndarray]:
+    """The types of some columns, and the row groups that are not empty as `Table` has them."""
+    types, groups, end = {}, [], 0
+    for position, path in enumerate(files):
+        with reading(path):
+            schema, lengths = layout_of(path, tuple(file_state(Path(path))))
+        types = _same_types(path, schema, wanted, types)
+        for number, rows in enumerate(lengths):
+            end += rows
+            groups += [(position, number, end)] if rows else []
+    return types, np.array(groups, np.int64).reshape(-1, 3)
+
+
+def filtered_rows(files: list[str], filters: Any) -> np.ndarray:
+    """The numbers of the rows that pass ``filters``, as pyarrow.parquet has them."""
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+    import pyarrow.parquet as pq
+
+    test = filters if isinstance(filters, pc.Expression) else pq.filters_to_expression(filters)
+    kept, end = [np.empty(0, np.int64)], 0
+    for path in files:
+        with reading(path):
+            scanner = ds.dataset(path, format=_format(path)).scanner(columns={"passed": test})
+            for batch in scanner.to_batches():
+                passed = batch.column(0).fill_null(False).to_numpy(zero_copy_only=False)
+                kept.append(end + np.flatnonzero(passed))
+                end += len(batch)
+    return np.concatenate(kept)
+
+
+def _format(path: str) -> str:
+    return "arrow" if path.endswith(IPC_SUFFIXES) else "parquet"
+
+
+def _same_types(
+    path: str, schema: Any, wanted: Sequence[str], types: dict[str, Any]
+) -> dict[str, Any]:
+    for each in wanted:
+        if each not in schema.names:
+            raise SpecError(
+                f"{path} must have a column {each!r}",
+                came=f"it has {', '.join(schema.names)}",
+                do="Pass the name of one of these.",
+            )
+        if types and schema.field(each).type != types[each]:
+            raise SpecError(
+                f"Column {each!r} must have one type in all files",
+                came=f"in {path} it is {schema.field(each).type}, in those before {types[each]}",
+                do="Convert this file, or leave it out.",
+            )
+    return {each: schema.field(each).type for each in wanted}
