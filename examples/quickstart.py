@@ -55,9 +55,10 @@ def main() -> None:
         indices, distances = neighbours(x)
         centre(x)
 
-    draw(options.folder / "docs.png", vectors, x.ids, distances[:, 0])
+    stored = np.asarray(x.ids)
+    draw(options.folder / "docs.png", vectors, stored, distances[:, 0])
     say(f"picture in {options.folder / 'docs.png'}")
-    tell(documents, x.ids, indices, distances)
+    tell(documents, stored, indices, distances)
 
 
 def arguments() -> argparse.Namespace:
@@ -113,8 +114,9 @@ def centre(x: gd.Points) -> None:
     found = gd.mean(x).persist()
     say(f"mean found in {found.iterations} steps; the documents nearest to it:")
     nearest = gd.knn(gd.points(found.point[None], x.manifold), x, k=min(CENTRAL, len(x))).compute()
-    for row, distance in zip(nearest.indices[0], nearest.distances[0], strict=True):
-        print(f"{distance:8.4f}  {x.ids[row]}")
+    names = x.ids.take(nearest.indices[0])
+    for name, distance in zip(names, nearest.distances[0], strict=True):
+        print(f"{distance:8.4f}  {name}")
 
 
 def draw(path: Path, vectors: NDArray, names: NDArray, nearest: NDArray) -> None:

@@ -250,9 +250,9 @@ def test_rows_in_memory_that_change_during_a_run_are_not_stored(
     values = rows / 2
     plan, run = gd.knn(gd.points(values, SPHERE), k=3), Run.run
 
-    def change_and_run(self: Run) -> None:
+    def change_and_run(self: Run, *blocks: object) -> None:
         values[:] = values[::-1].copy()
-        run(self)
+        run(self, *blocks)
 
     monkeypatch.setattr(Run, "run", change_and_run)
     if persisted:

@@ -271,8 +271,8 @@ def test_an_input_that_changes_during_the_run_is_not_committed(
     np.save(tmp_path / "x.npy", sphere.read(0, 2000))
     run = Run.run
 
-    def run_and_change(self: Run) -> None:
-        run(self)
+    def run_and_change(self: Run, *blocks: object) -> None:
+        run(self, *blocks)
         np.save(tmp_path / "x.npy", sphere.read(0, 2000)[::-1])
 
     monkeypatch.setattr(Run, "run", run_and_change)
