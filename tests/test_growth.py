@@ -147,6 +147,22 @@ def test_growth_begins_anew_where_what_it_grew_from_is_gone(
     same(found, from_scratch(tmp_path, rows(1000)))
 
 
+def test_growth_at_a_path_of_the_users_leaves_what_else_is_there(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knn(rows(900))
+    (base,) = store.glob("knn-*")
+    plan = gd.knn(gd.points(rows(1000), BALL), k=4)
+    named = tmp_path / "named"
+    interrupted(monkeypatch, lambda: plan.persist(named), after=5)
+    (named / "notes.txt").write_text("mine")
+    shutil.rmtree(base)
+    found = plan.persist(named)
+    assert found.report.reused == 0
+    same(found, from_scratch(tmp_path, rows(1000)))
+    assert (named / "notes.txt").read_text() == "mine"
+
+
 def test_a_run_from_scratch_goes_on_from_scratch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

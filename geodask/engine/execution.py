@@ -170,10 +170,11 @@ class Execution:
             stored["url"] = group.name
             stored["blocks_stored"] = stored["blocks_computed"] + stored["blocks_stored"]
             return group, Report(**{**stored, "blocks_computed": 0})
-        begun = group and Layout(**group.body["layout"])
-        if begun is not None and begun.base and self._base(begun) is None:
-            self.objects.delete_under(self.path)  # what it has begun to grow from is gone
-            group = None
+        if group is not None:
+            begun = Layout(**group.body["layout"])
+            if begun.base and self._base(begun) is None:
+                group.remove()  # what it has begun to grow from is gone
+                group = None
         job = self.budgeted(self.job(group))
         self._places = self.engine.everywhere(job.budget.describe)
         cost = job.operation.cost(job.inputs, job.layout, job.budget)
@@ -189,7 +190,7 @@ class Execution:
             return self._run(job, group, begin)
         except DamagedBaseError:  # then from scratch
             self._grows = False
-            self.objects.delete_under(self.path)
+            group.remove()
             return self.complete(begin, verify=False)
 
     def _check_unchanged(self) -> None:

@@ -125,6 +125,12 @@ class Group:
         for key in keys:
             self.objects.delete(self._key(key))
 
+    def remove(self) -> None:
+        """Deletes what the group holds, and nothing else that lies beside it."""
+        self.objects.delete(self._key("zarr.json"))
+        for name in ("marks", *self.arrays):
+            self.objects.delete_under(self._key(name))
+
     def reopen(self) -> None:
         """Makes a complete group a building one, with what its digests still name marked."""
         self.body = {**self.body, "status": "building"}
