@@ -60,6 +60,13 @@ def test_appended_rows_are_behind_those_before(
         holds(gd.open(tmp_path / "x"), ids, new)
 
 
+def test_a_small_beginning_does_not_leave_small_chunks(ids: Any, tmp_path: Path) -> None:
+    x = saved(tmp_path / "x", ids, 3)
+    x = x.append(part(ids, 3, 1200))
+    assert x.source.chunk_rows == 256
+    holds(x.append(part(ids, 1200, 1300)), ids, 1300)
+
+
 def test_an_array_and_its_ids_are_appended(ids: Any, tmp_path: Path) -> None:
     x = saved(tmp_path / "x", ids, 900)
     holds(x.append(X[900:1000], ids=None if ids is None else ids[900:1000]), ids, 1000)

@@ -17,6 +17,7 @@ import zarr
 from ..errors import SpecError, StoreError
 from ..store.array import ArraySpec
 from ..store.objects import open_objects
+from .save import full_chunk_rows
 from .sources import Source, Zarr
 from .stored_ids import append_ids
 
@@ -29,6 +30,8 @@ def append_points(x: "Points", new: "Points") -> None:
 
     Raises SpecError where they do not match or x was not saved, StoreError where it has changed.
     """
+    from .points import concat
+
     folder, old = _saved(x.source), len(x)
     _check(x, new)
     with _alone(folder):
@@ -40,6 +43,9 @@ def append_points(x: "Points", new: "Points") -> None:
                 came=f"it has {array.shape[0]}",
                 do="Open it again.",
             )
+        if array.chunks[0] < full_chunk_rows(x):  # so few rows were saved: all are written anew
+            concat([x, new]).save(folder, overwrite=True)
+            return
         if new.ids is not None:
             append_ids(group, new.ids, old)
         shape = (old + len(new), *array.shape[1:])

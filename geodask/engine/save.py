@@ -80,5 +80,9 @@ def _write(x: "Points", path: Path) -> None:
 
 def storage_rows(x: "Points") -> int:
     """Rows of a stored chunk: a power of two that fits in 8 MiB, and no more than there are."""
-    rows = 1 << max(0, (STORED_BYTES // max(1, x.row_bytes)).bit_length() - 1)
-    return max(1, min(rows, len(x)))
+    return max(1, min(full_chunk_rows(x), len(x)))
+
+
+def full_chunk_rows(x: "Points") -> int:
+    """Rows of a stored chunk where there are as many."""
+    return 1 << max(0, (STORED_BYTES // max(1, x.row_bytes)).bit_length() - 1)
