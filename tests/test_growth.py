@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dask
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 import geodask as gd
 from geodask.engine.driver import Run
+from geodask.engine.execution import Execution
+from geodask.engine.operation import Layout
 from geodask.ops.knn import KnnResult
 from test_store import truncate
 
@@ -171,6 +174,23 @@ def test_a_run_from_scratch_goes_on_from_scratch(
     found = knn(rows(1000))
     assert found.report.reused == 0
     same(found, from_scratch(tmp_path, rows(1000)))
+
+
+def test_what_another_process_has_begun_to_grow_is_not_gone_on_with_without_its_base(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knn(rows(900))
+    create = Execution._create
+
+    def begun_by_another(self: Execution, *of: Any) -> Any:
+        monkeypatch.setattr(Execution, "_create", create)
+        self._grows = False  # as after its base was found damaged
+        of[0].__dict__.update(base="")
+        interrupted(monkeypatch, lambda: knn(rows(1000)), after=5)
+        return create(self, Layout(**{**vars(of[0]), "known_rows": 0, "known_others": 0}))
+
+    monkeypatch.setattr(Execution, "_create", begun_by_another)
+    same(knn(rows(1000)), from_scratch(tmp_path, rows(1000)))
 
 
 def test_a_damaged_beginning_is_not_built_upon(store: Path, tmp_path: Path) -> None:

@@ -87,6 +87,17 @@ def test_a_mask_says_who_may_be_found(values: np.ndarray) -> None:
     assert (across.indices == brute(values[:50], values, hidden, 5)[0]).all()
 
 
+def test_a_mask_of_objects_is_a_mask(values: np.ndarray) -> None:
+    plain = gd.knn(points(values), k=5, where=MASK).compute()
+    found = gd.knn(points(values), k=5, where=MASK.astype(object)).compute()
+    assert (found.indices == plain.indices).all()
+
+
+def test_labels_of_two_kinds_are_refused(values: np.ndarray) -> None:
+    with pytest.raises(gd.SpecError, match="of one kind"):
+        gd.knn(points(values[:50]), points(values), k=5, where=(GROUPS[:50], GROUPS.astype(str)))
+
+
 @pytest.mark.parametrize("kind", [int, str, np.uint8])
 def test_rows_of_one_label_do_not_find_each_other(kind: type, values: np.ndarray) -> None:
     labels = GROUPS.astype(kind)

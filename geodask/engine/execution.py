@@ -185,7 +185,7 @@ class Execution:
         if group is None:
             group = self._create(job.layout)
             if group.body["layout"] != vars(job.layout):  # another process has begun it
-                job = self.budgeted(self.job(group))
+                return self.complete(begin, verify=False)
         try:
             return self._run(job, group, begin)
         except DamagedBaseError:  # then from scratch

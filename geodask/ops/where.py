@@ -21,7 +21,7 @@ def labels_of(
     if where is None:
         return None
     parts = where if isinstance(where, tuple) else (where,)
-    values = [np.asarray(part) for part in parts]
+    values = [_values(part) for part in parts]
     if len(values) == 1 and values[0].dtype == bool and values[0].shape == (targets,):
         mask = np.where(values[0], 0, LEFT_OUT)
         return np.full(queries, EVERYBODY), mask
@@ -39,10 +39,24 @@ def labels_of(
     return (codes, codes) if itself else (codes[:queries], codes[queries:])
 
 
+def _values(part: Any) -> np.ndarray:
+    """An array; one of objects that are all True or False is a mask."""
+    found = np.asarray(part)
+    truths = found.dtype == object and all(isinstance(each, bool | np.bool) for each in found.flat)
+    return found.astype(bool) if truths and found.size else found
+
+
 def _codes(values: list[np.ndarray]) -> np.ndarray:
     """Numbers in the order in which labels come first: those of first rows stay as rows come."""
     import pandas as pd
 
+    kinds = {value.dtype.kind in "iu" for value in values if value.dtype != object}
+    if len(kinds) > 1:
+        raise SpecError(
+            "Labels of queries and of targets are of one kind",
+            came="integers and strings came",
+            do="Convert one of them.",
+        )
     codes, _ = pd.factorize(np.concatenate([value.astype(object) for value in values]))
     if (codes < 0).any():
         raise SpecError(
