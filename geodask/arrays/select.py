@@ -1,4 +1,4 @@
-"""Selection along the last axis."""
+"""Selection along the last axis, and the numbers of many spans."""
 
 from typing import Any
 
@@ -20,3 +20,9 @@ def smallest(values: Any, k: int) -> Any:
     if is_host(values) and 0 < k < values.shape[-1]:
         return np.argpartition(values, k - 1, axis=-1)[..., :k]
     return namespace(values).argsort(values, axis=-1)[..., :k]
+
+
+def ranges(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The numbers ``first[i] : first[i] + counts[i]`` of each i, one after the other: int64."""
+    before = np.cumsum(counts) - counts
+    return np.arange(counts.sum()) + np.repeat(first - before, counts)

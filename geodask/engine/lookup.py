@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from ..arrays.select import ranges
 from ..config import settings
 from ..errors import SpecError
 from ..store.array import ArraySpec
@@ -80,9 +81,7 @@ def _candidates(ids: Ids, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         low, high = (np.searchsorted(stored, of[inside], side) for side in ("left", "right"))
         if (low < high).any():
             position = np.repeat(inside, high - low)
-            ahead = np.repeat(np.cumsum(high - low) - (high - low), high - low)
-            place = np.repeat(low, high - low) + np.arange(len(position)) - ahead
-            found.append((position, group.read(rows, chunk)[place]))
+            found.append((position, group.read(rows, chunk)[ranges(low, high - low)]))
     position, row = (np.concatenate(each) for each in zip(*found, strict=True))
     return position, row
 

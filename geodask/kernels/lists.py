@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..arrays.select import ranges
+
 LEFT_OUT = -1
 """The label of targets that nobody is to find."""
 
@@ -85,6 +87,4 @@ def equal_pairs(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ordered = y[order]
     first, last = (np.searchsorted(ordered, x, side=side) for side in ("left", "right"))
     counts = last - first
-    rows = np.repeat(np.arange(len(x)), counts)
-    within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return rows, order[within + np.repeat(first, counts)]
+    return np.repeat(np.arange(len(x)), counts), order[ranges(first, counts)]

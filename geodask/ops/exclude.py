@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.select import ranges
 from ..engine.points import Points
 from ..engine.sources import Memory
 from ..errors import SpecError
@@ -88,8 +89,7 @@ def with_one(lists: Lists, also: np.ndarray) -> Lists:
 def selected(lists: Lists, rows: np.ndarray) -> Lists:
     """The lists of some rows."""
     starts, sizes = lists.starts[rows], np.diff(lists.starts)[rows]
-    new = np.concatenate([[0], np.cumsum(sizes)])
-    return Lists(new, lists.others[np.arange(new[-1]) + np.repeat(starts - new[:-1], sizes)])
+    return Lists(np.concatenate([[0], np.cumsum(sizes)]), lists.others[ranges(starts, sizes)])
 
 
 def holds(lists: Lists, rows: np.ndarray, others: np.ndarray) -> np.ndarray:

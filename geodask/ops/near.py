@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..arrays.select import ranges
 from ..engine.operation import Budget, Cost, Layout, Operation, Work
 from ..engine.points import Points
 from ..engine.result import Report
@@ -224,9 +225,7 @@ class Pairs(NearPairs):
 def _places(found: Found, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where pairs lie, those of each row from its place on; and the places behind them."""
     counts = np.bincount(found.rows, minlength=len(places))
-    first = np.cumsum(counts) - counts
-    at = np.arange(len(found.rows)) + np.repeat(places - first, counts)
-    return at, places + counts
+    return ranges(places, counts), places + counts
 
 
 def piece_pairs(n: int, rows: int, others: int, total: int) -> int:
