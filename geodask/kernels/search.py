@@ -71,6 +71,7 @@ class Search(ABC):
         self.rows = rows_of(manifold, self._put(x))
         self.queries = manifold.queries(self.rows, self.precision)
         self._excluded = excluded
+        self._at_once = PAIRS
 
     @abstractmethod
     def _put(self, rows: np.ndarray) -> Any:
@@ -87,6 +88,14 @@ class Search(ABC):
     @abstractmethod
     def _fold(self, block: Rows, targets: Targets, named: Named) -> None:
         """Takes in targets that are ready."""
+
+    def _rank(self, part: slice, block: Rows, rows: Any, others: Any, numbers: Any) -> None:
+        """Measures pairs of the queries ``part`` with targets of a block, so many at once."""
+        for begin in range(0, len(rows), self._at_once):
+            i, j = rows[begin : begin + self._at_once], others[begin : begin + self._at_once]
+            ranks = self.manifold.pair_ranks(self.rows, i + part.start, block, j)
+            self._take(part, i, ranks, numbers[j])
+        self.measured += len(rows)
 
     def keep_apart(self, labels: np.ndarray) -> None:
         """Hides from each query the targets of its own label (queries,) int64."""
@@ -197,13 +206,6 @@ class HostSearch(Search):
             rows, others = np.nonzero(possible)
             self._rank(part, block, rows, some[others], named.numbers)
 
-    def _rank(self, part: slice, block: Rows, rows: Any, others: Any, numbers: Any) -> None:
-        for begin in range(0, len(rows), PAIRS):
-            i, j = rows[begin : begin + PAIRS], others[begin : begin + PAIRS]
-            ranks = self.manifold.pair_ranks(self.rows, i + part.start, block, j)
-            self._take(part, i, ranks, numbers[j])
-        self.measured += len(rows)
-
 
 class DeviceSearch(Search):
     """The search in array operations alone: for torch and cupy on a GPU."""
@@ -211,6 +213,7 @@ class DeviceSearch(Search):
     def __init__(self, *of: Any):
         super().__init__(*of)
         self._hidden = Hidden(self._excluded, DEVICE_TILE[0])
+        self._at_once = max(1, min(PAIRS, GATHERED // self.manifold.n))
 
     def _put(self, rows: np.ndarray) -> Any:
         return self.place.put(rows)
@@ -224,7 +227,7 @@ class DeviceSearch(Search):
                 columns = slice(left, min(left + DEVICE_TILE[1], others))
                 hidden = self._hidden.within(part, named.cut(columns))
                 pairs = self._possible(part, columns, targets, hidden)
-                self._rank(part, block, pairs, numbers)
+                self._rank(part, block, *pairs, numbers)
 
     def _possible(
         self, part: slice, columns: slice, targets: Targets, hidden: tuple[Any, Any]
@@ -257,12 +260,3 @@ class DeviceSearch(Search):
         possible[hidden] = False
         i, j = xp.nonzero(possible)
         return i, j + columns.start
-
-    def _rank(self, part: slice, block: Rows, pairs: tuple[Any, Any], numbers: Any) -> None:
-        i, j = pairs
-        step = max(1, min(PAIRS, GATHERED // self.manifold.n))
-        for begin in range(0, i.shape[0], step):
-            rows, others = i[begin : begin + step], j[begin : begin + step]
-            ranks = self.manifold.pair_ranks(self.rows, rows + part.start, block, others)
-            self._take(part, rows, ranks, numbers[others])
-        self.measured += int(i.shape[0])
