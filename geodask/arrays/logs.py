@@ -15,8 +15,7 @@ import math
 import numba
 import numpy as np
 
-from .doubled import SPLITTER
-from .fused import fold_lanes
+from .fused import fold_lanes, minus_square, square_sum
 
 GROUP = 128
 EXTRAS = 5
@@ -74,7 +73,7 @@ def flat_logs(x, weights, p, out):
                 continue
             for j in range(n):
                 step[j] = np.float64(x[i, j]) - p[j]
-            square = _square(step, lane)
+            square = square_sum(step, lane)
             if not square < np.inf:
                 sums[n + 3] += 1
                 continue
@@ -82,20 +81,6 @@ def flat_logs(x, weights, p, out):
                 sums[j] += weight * step[j]
             _count(sums, weight, square, 1.0, 0)
         add_group(sums, out)
-
-
-@compiled
-def _square(v, lane):
-    """``lane_sum(v * v)``."""
-    n = len(v)
-    whole = n - n % 8
-    lane[:] = 0.0
-    for start in range(0, whole, 8):
-        for w in range(8):
-            lane[w] += v[start + w] * v[start + w]
-    for w in range(n - whole):
-        lane[w] += v[whole + w] * v[whole + w]
-    return fold_lanes(lane)
 
 
 @compiled
@@ -191,11 +176,11 @@ def _sphere_row(row, weight, p, sums, lane):
     """
     n = len(row)
     sign = 1.0
-    near = _square(row - p, lane)
+    near = square_sum(row - p, lane)
     far, along = 4 - near, -near / 2
     if near > 2:
         sign = -1.0
-        far = _square(row + p, lane)
+        far = square_sum(row + p, lane)
         along = far / 2
     if not far > 2.0**-102:  # the square of Sphere's distance from the antipode
         sums[n + 3] += 1
@@ -223,10 +208,10 @@ def ball_logs(x, weights, p, inside, out):
             for j in range(n):
                 row[j] = np.float64(x[i, j])
                 step[j] = row[j] - p[j]
-            left = 1 - _square(row, lane)
+            left = 1 - square_sum(row, lane)
             if left < NEAR_RIM:
                 left = _one_minus_square(row)
-            square = _square(step, lane)
+            square = square_sum(step, lane)
             if not (left > 0 and square < np.inf):
                 sums[n + 3] += 1
                 continue
@@ -246,14 +231,5 @@ def _one_minus_square(v):
     """`doubled.one_minus_square`."""
     high, low = 1.0, 0.0
     for value in v:
-        square = value * value
-        spread = SPLITTER * value
-        upper = spread - (spread - value)
-        lower = value - upper
-        rest = ((upper * upper - square) + upper * lower) + lower * upper
-        rest = rest + lower * lower
-        total = high - square
-        part = total - high
-        low = low + (((high - (total - part)) + (-square - part)) - rest)
-        high = total
+        high, low = minus_square(high, low, value)
     return high + low
