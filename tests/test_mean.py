@@ -1,10 +1,5 @@
 """The Fréchet mean: what it must be, on every space, and that no cut of the work changes it."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +13,7 @@ import geodask as gd
 from geodask.arrays.logs import GROUP
 from geodask.kernels.moments import FUSED, _add_terms, add_logs, merged, no_sums
 from geodask.ops.frechet import Mean
+from test_resume import start_and_kill
 
 SPACES = [
     gd.Sphere(5),
@@ -479,17 +475,7 @@ gd.mean(gd.points(manifold.random(3000, seed=0), manifold)).persist()
 def test_a_killed_run_goes_on_elsewhere_to_the_same_bytes(store: Path, tmp_path: Path) -> None:
     script = tmp_path / "child.py"
     script.write_text(CHILD)
-    environment = {**os.environ, "DASK_GEODASK__STORE": str(store)}
-    child = subprocess.Popen([sys.executable, str(script)], env=environment)
-    deadline = time.monotonic() + 60
-    try:
-        while not any(store.glob("mean-*/marks/*")) or not any(store.glob("mean-*/states/c/1")):
-            assert time.monotonic() < deadline
-            assert child.poll() is None
-            time.sleep(0.02)
-    finally:
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
+    start_and_kill(script, store, of="mean", at=2)  # the start, and something of the first step
     manifold = gd.PoincareBall(6)
     x = gd.points(cloud(manifold, 3000), manifold)
     found = gd.mean(x).persist()

@@ -48,18 +48,16 @@ def finished(group: Path) -> int:
     return 0 if found is None else len(found.digests)
 
 
-def start_and_kill(store: Path, tmp_path: Path, engine: str, at: int) -> Path:
-    """Runs the child, kills it once ``at`` objects are marked; the group it leaves."""
-    script = tmp_path / "child.py"
-    script.write_text(CHILD)
+def start_and_kill(script: Path, store: Path, *arguments: str, of: str = "knn", at: int) -> Path:
+    """Runs a script, kills it once ``at`` objects of a group are marked; the group it leaves."""
     environment = {**os.environ, "DASK_GEODASK__STORE": str(store)}
     child = subprocess.Popen(
-        [sys.executable, str(script), engine], env=environment, start_new_session=True
+        [sys.executable, str(script), *arguments], env=environment, start_new_session=True
     )
     deadline = time.monotonic() + 100
     try:
         while time.monotonic() < deadline and child.poll() is None:
-            groups = list(store.glob("knn-*"))
+            groups = list(store.glob(f"{of}-*"))
             if groups and finished(groups[0]) >= at:
                 break
             time.sleep(0.05)
@@ -79,7 +77,9 @@ def test_sigkill_then_half_the_memory_and_the_other_executor(
     truth = gd.knn(sphere, k=4).compute()
     first, second = engines.split(" then ")
     tasks = truth.report.blocks_computed
-    group = start_and_kill(store, tmp_path, first, at=tasks * 2 // 5)
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+    group = start_and_kill(script, store, first, at=tasks * 2 // 5)
     marked = finished(group)
     assert 0 < marked < tasks
 
