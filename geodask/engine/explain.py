@@ -3,11 +3,11 @@
 import math
 from dataclasses import dataclass
 
-from .html import card
+from .html import Shown
 
 
-@dataclass(frozen=True)
-class Explanation:
+@dataclass(frozen=True, repr=False)
+class Explanation(Shown):
     """The cost of a plan on the workers at hand, before it runs."""
 
     name: str
@@ -72,15 +72,8 @@ class Explanation:
         }
 
     @property
-    def _title(self) -> str:
+    def title(self) -> str:
         return f"Plan {self.name}: {self.rows} rows"
-
-    def __repr__(self) -> str:
-        lines = (f"\n  {name:9} {text}" for name, text in self.facts.items())
-        return f"<{self._title}{''.join(lines)}>"
-
-    def _repr_html_(self) -> str:
-        return card(self._title, self.facts)
 
 
 def size(count: float) -> str:

@@ -15,11 +15,11 @@ from ..store.array import ArraySpec
 from ..store.group import Group, find
 from ..store.keys import canonical
 from ..store.objects import open_objects
-from .html import card
+from .html import Shown
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Shown):
     """How a result came about."""
 
     operation: str
@@ -71,15 +71,8 @@ class Report:
         }
 
     @property
-    def _title(self) -> str:
+    def title(self) -> str:
         return f"Report of {self.operation} {self.key[:8]}"
-
-    def __repr__(self) -> str:
-        lines = (f"\n  {name:9} {text}" for name, text in self.facts.items())
-        return f"<{self._title}{''.join(lines)}>"
-
-    def _repr_html_(self) -> str:
-        return card(self._title, self.facts)
 
 
 def make_report(facts: dict[str, Any], stats: Stats) -> dict[str, Any]:
