@@ -37,7 +37,7 @@ from geodask.engine.operation import Layout
 from geodask.engine.sources import FRESH_SECONDS
 from geodask.kernels.lists import one_each
 from geodask.kernels.nearest import nearest
-from geodask.ops.knn import KnnResult
+from geodask.ops.neighbours import KnnResult
 from geodask.ops.tiling import SLICE_BYTES
 from harness import document, folder, parser, table, tell
 from machine import facts, heading, limits

@@ -48,4 +48,4 @@ def sphere() -> gd.Points:
 @pytest.fixture
 def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cuts small data into many tasks: 16 blocks x 2 panels for 2,000 rows in 24 dimensions."""
-    monkeypatch.setattr("geodask.ops.knn.TASK_WORK", (1.5e7, 5e12))
+    monkeypatch.setattr("geodask.ops.compared.TASK_WORK", (1.5e7, 5e12))

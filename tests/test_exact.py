@@ -249,7 +249,7 @@ def computed(of: Question, **settings: Any) -> Any:
 @pytest.fixture
 def many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some ten tasks for a few hundred rows, in blocks of 16 and more."""
-    monkeypatch.setattr("geodask.ops.knn.TASK_WORK", (1e6, 4e16))
+    monkeypatch.setattr("geodask.ops.compared.TASK_WORK", (1e6, 4e16))
 
 
 @pytest.mark.usefixtures("many_tasks")

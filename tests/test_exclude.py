@@ -185,7 +185,7 @@ def test_a_row_must_keep_k_to_choose_from() -> None:
 
 @pytest.fixture
 def many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("geodask.ops.knn.TASK_WORK", (1e6, 4e16))
+    monkeypatch.setattr("geodask.ops.compared.TASK_WORK", (1e6, 4e16))
 
 
 def assert_brute(result: Any, x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> None:
@@ -281,7 +281,7 @@ def test_the_audit_knows_what_is_excluded() -> None:
 def test_the_mask_is_read_a_block_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     from geodask.ops import knn as knn_module
 
-    monkeypatch.setattr("geodask.ops.knn.TASK_WORK", (1e6, 4e16))
+    monkeypatch.setattr("geodask.ops.compared.TASK_WORK", (1e6, 4e16))
     read, seen = knn_module.read_lists, []
 
     def note(inputs: Any, start: int, stop: int) -> Lists:

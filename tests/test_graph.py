@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse.csgraph
 
 import geodask as gd
-from geodask.ops.knn import KnnResult
+from geodask.ops.neighbours import KnnResult
 
 NAMES = [f"row {i:03d}" for i in range(101)]
 
@@ -46,7 +46,7 @@ def test_tables_hold_every_pair_in_order(result: KnnResult, x: gd.Points, store:
 
 
 def test_tables_have_a_partition_a_part(x: gd.Points, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("geodask.ops.knn.PART_PAIRS", 60)
+    monkeypatch.setattr("geodask.ops.neighbours.PART_PAIRS", 60)
     result = gd.knn(x, k=3).compute()
     assert result.to_dataframe().npartitions == 6
     assert [len(part.row) for part in result.edges()] == [60] * 5 + [3]

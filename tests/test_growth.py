@@ -13,7 +13,7 @@ import geodask as gd
 from geodask.engine.driver import Run
 from geodask.engine.execution import Execution
 from geodask.engine.operation import Layout
-from geodask.ops.knn import KnnResult
+from geodask.ops.neighbours import KnnResult
 from test_store import truncate
 
 BALL = gd.PoincareBall(5)
@@ -22,8 +22,8 @@ BALL = gd.PoincareBall(5)
 @pytest.fixture(autouse=True)
 def many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some 16 blocks and several panels for a thousand rows, whose borders are primes."""
-    monkeypatch.setattr("geodask.ops.knn.TASK_WORK", (1e7, 5e12))
-    monkeypatch.setattr("geodask.ops.knn.RATIO", 3)
+    monkeypatch.setattr("geodask.ops.compared.TASK_WORK", (1e7, 5e12))
+    monkeypatch.setattr("geodask.ops.compared.RATIO", 3)
 
 
 def rows(count: int) -> np.ndarray:

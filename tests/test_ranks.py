@@ -28,7 +28,7 @@ def assert_brute(result: Any, x: np.ndarray, pairs: np.ndarray, mask: Any = None
 
 @pytest.fixture
 def many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("geodask.ops.knn.TASK_WORK", (1e6, 4e16))
+    monkeypatch.setattr("geodask.ops.compared.TASK_WORK", (1e6, 4e16))
 
 
 # --- plans --------------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ def test_blocks_panels_and_memory_do_not_matter(monkeypatch: pytest.MonkeyPatch)
     mask = random_mask(400, 400, 0.2)
     points = gd.points(x, SPACES["PoincareBall"])
     for work in (1e5, 1e6, 1e12):
-        monkeypatch.setattr("geodask.ops.knn.TASK_WORK", (work, 4e16))
+        monkeypatch.setattr("geodask.ops.compared.TASK_WORK", (work, 4e16))
         plan = gd.ranks(points, pairs, exclude=mask)
         stated = plan.explain()
         assert (stated.blocks > 1) == (work < 1e12)

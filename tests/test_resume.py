@@ -18,10 +18,10 @@ import sys, time
 import dask
 import numpy as np
 import geodask as gd
-import geodask.ops.knn as knn
+import geodask.ops.compared as compared
 from geodask.kernels.nearest import HostNearest
 
-knn.TASK_WORK = (1.5e7, 5e12)
+compared.TASK_WORK = (1.5e7, 5e12)
 fold = HostNearest.fold
 
 def slow(self, *targets):
@@ -142,7 +142,7 @@ def test_the_layout_that_was_begun_is_adopted(
         with pytest.raises(KeyboardInterrupt):
             gd.knn(sphere, k=4).persist()
     begun = gd.knn(sphere, k=4).explain().blocks
-    monkeypatch.setattr("geodask.ops.knn.TASK_WORK", (1e12, 5e12))
+    monkeypatch.setattr("geodask.ops.compared.TASK_WORK", (1e12, 5e12))
     assert gd.knn(sphere, k=4).explain().blocks == begun > 1
     assert gd.knn(sphere, k=5).explain().blocks == 1
     assert gd.knn(sphere, k=4).persist().indices.numblocks[0] == begun

@@ -127,8 +127,8 @@ def test_a_digest_is_remembered_and_taken_once(
 def test_a_key_is_the_same_in_another_process(sphere: gd.Points, store: Path) -> None:
     first = gd.knn(sphere, k=4).persist()
     code = (
-        "import numpy as np, geodask as gd, geodask.ops.knn as knn\n"
-        "knn.TASK_WORK = (1.5e7, 5e12)\n"
+        "import numpy as np, geodask as gd, geodask.ops.compared as compared\n"
+        "compared.TASK_WORK = (1.5e7, 5e12)\n"
         "m = gd.Sphere(24)\n"
         "x = gd.points(m.random(2000, seed=1).astype(np.float32), m)\n"
         "r = gd.knn(x, k=4).persist().report\n"
@@ -285,8 +285,8 @@ def test_an_input_that_changes_during_the_run_is_not_committed(
 
 def test_two_processes_at_once_agree(sphere: gd.Points, store: Path) -> None:
     code = (
-        "import numpy as np, geodask as gd, geodask.ops.knn as knn\n"
-        "knn.TASK_WORK = (1.5e7, 5e12)\n"
+        "import numpy as np, geodask as gd, geodask.ops.compared as compared\n"
+        "compared.TASK_WORK = (1.5e7, 5e12)\n"
         "m = gd.Sphere(24)\n"
         "x = gd.points(m.random(2000, seed=1).astype(np.float32), m)\n"
         "for k in (3, 4, 5): gd.knn(x, k=k).persist()\n"

@@ -21,8 +21,7 @@ RADII = {"Sphere": 0.6, "Euclidean": 2.5, "PoincareBall": 1.2}
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("geodask.ops.knn.TASK_WORK", (1e6, 5e12))
-    monkeypatch.setattr("geodask.ops.near.TASK_WORK", (1e6, 5e12))
+    monkeypatch.setattr("geodask.ops.compared.TASK_WORK", (1e6, 5e12))
     monkeypatch.setattr("geodask.ops.near.PIECE", (37, 211))
 
 

@@ -100,6 +100,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def place_of(values: Any) -> str:
+    """Where an array of a result lies, in words."""
+    return "in memory" if isinstance(values, np.ndarray) else "stored"
+
+
 def stored_array(group: Group, array: ArraySpec) -> Any:
     """A Dask array over a stored array, every block compared with its digest when it is read."""
     import dask.array as da

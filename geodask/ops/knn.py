@@ -4,23 +4,22 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..engine.growth import Base
-from ..engine.operation import Budget, Cost, Layout, Operation, Work
+from ..engine.operation import Budget, Cost, Layout, Work
 from ..engine.plan import Plan
 from ..engine.points import Points
 from ..engine.result import Report
 from ..engine.tasks import stream
-from ..errors import SpecError
 from ..kernels.lists import Lists, one_each
 from ..kernels.nearest import NOBODY, merge, nearest
 from ..kernels.search import TILE
 from ..store.array import ArraySpec
+from .compared import Compared, check_points, pairs_layout
 from .exclude import (
     check_left,
     column,
@@ -30,71 +29,15 @@ from .exclude import (
     read_integers,
     read_lists,
 )
-from .graph import PART_PAIRS, Edges, Graph, row_blocks
-from .tiling import Tiling, fitting
+from .neighbours import KnnResult
+from .tiling import Tiling
 from .where import labels_of, left
 
-TASKS = (64, 20_000)
-"""A job is cut into so many tasks at least, where they are long enough, and at most."""
-TASK_WORK = (4.0e11, 5.0e12)
-"""Work of a task in operations, as far as TASKS allows: on a core about one second to twenty."""
-SELECTION = 96
-"""What selecting a pair costs beside its 2 n operations of the product, counted as dimensions."""
-RATIO = 16
-"""Rows of a panel for each row of a block: long panels tighten thresholds, blocks save reading."""
 K_MAX = 1000
 
 
 @dataclass(frozen=True)
-class KnnResult(Graph):
-    """For every row its k nearest: Dask arrays after `persist`, numpy after `compute`."""
-
-    indices: Any
-    """(n, k) int64 row numbers, nearest first; of equal distances the lower number first."""
-    distances: Any
-    """(n, k) float64 geodesic distances, in the unit of the metric."""
-    certified: Any
-    """(n,) bool: the set is right in real arithmetic, except among ranks closer than rounding."""
-    report: Report
-    plan: Plan
-
-    def sides(self) -> tuple[Points, Points]:
-        operation: Any = self.plan.operation
-        return operation.sides(self.plan.inputs)
-
-    def parts(self) -> list[Any]:
-        from dask.delayed import delayed
-
-        whole = max(1, PART_PAIRS // max(1, self.indices.shape[1]))
-        indices, distances = (row_blocks(each, whole) for each in (self.indices, self.distances))
-        starts = np.cumsum([0, *indices.chunks[0]])
-        blocks = (each.to_delayed().ravel() for each in (indices, distances))
-        return [
-            delayed(_edges)(*block) for block in zip(starts[:-1].tolist(), *blocks, strict=True)
-        ]
-
-    def audit(self, rows: int = 1000, *, seed: int = 0) -> Any:
-        """Recomputes sampled rows in decimal arithmetic of fifty digits, from the stored values.
-
-        Returns an `Audit`: how many rows were wrong, and the largest error of a distance.
-        """
-        from .audit import audit
-
-        return audit(self, rows, seed)
-
-    def __repr__(self) -> str:
-        n, k = self.indices.shape
-        where = "stored" if hasattr(self.indices, "chunks") else "in memory"
-        return f"<{k} nearest of {n} rows, {where}; certified {self.report.certified:.2%}>"
-
-
-def _edges(start: int, indices: np.ndarray, distances: np.ndarray) -> Edges:
-    rows = np.repeat(np.arange(start, start + len(indices)), indices.shape[1])
-    return Edges(rows, indices.ravel(), distances.ravel())
-
-
-@dataclass(frozen=True)
-class Knn(Operation):
+class Knn(Compared):
     """The k rows of the targets nearest to each query; the targets may be the queries."""
 
     k: int
@@ -110,17 +53,14 @@ class Knn(Operation):
     name: ClassVar[str] = "knn"
     version: ClassVar[int] = 2
 
+    @property
+    def label(self) -> str:
+        return f"knn with k={self.k}"
+
     def parameters(self) -> dict[str, Any]:
         excluding = {"excluding": True} if self.heaviest else {}
         labelled = {"labelled": True} if self.labelled else {}
         return {"k": self.k, "itself": self.itself, **excluding, **labelled}
-
-    def checks(self, position: int) -> bool:
-        return position < (1 if self.itself else 2)
-
-    def sides(self, inputs: tuple[Points, ...]) -> tuple[Points, Points]:
-        """The queries and the targets."""
-        return inputs[0], inputs[0 if self.itself else 1]
 
     def excluded(self, inputs: tuple[Points, ...], start: int, stop: int) -> Lists | None:
         """For each query of start:stop the targets that it must not find; None where it may all."""
@@ -131,7 +71,10 @@ class Knn(Operation):
 
     def query_labels(self, inputs: tuple[Points, ...], rows: Any) -> np.ndarray | None:
         """The labels of some queries, where there are any."""
-        return read_integers(inputs[-2][rows], 0, len(rows)) if self.labelled else None
+        if not self.labelled:
+            return None
+        labels = inputs[-2][rows]
+        return read_integers(labels, 0, len(labels))
 
     def target_labels(self, inputs: tuple[Points, ...], start: int, stop: int) -> np.ndarray | None:
         """The labels of some targets, where there are any."""
@@ -174,7 +117,7 @@ class Knn(Operation):
     def partial(self, work: Work, block: int, panel: int) -> np.ndarray:
         inputs, layout, budget = work.inputs, work.layout, work.budget
         start, stop = layout.block(block)
-        tiling = self._tiling(inputs, layout, budget)
+        tiling = self.tiling(inputs, layout, budget)
         packed = np.empty((stop - start, 2 * self.k + 1), np.int64)
         cuts = [*range(start, stop, tiling.rows), stop]
         if start < layout.known_rows < stop:
@@ -200,8 +143,9 @@ class Knn(Operation):
         if self.base is not None and first < self.base.rows[0]:
             known = self.base.arrays["ranks"].read(first, first + len(queries))
             running.limit(known[:, -1].copy())
-        if self.labelled:
-            running.keep_apart(read_integers(work.inputs[-2], first, first + len(queries)))
+        ours = self.query_labels(work.inputs, slice(first, first + len(queries)))
+        if ours is not None:
+            running.keep_apart(ours)
         for number, block in stream(y, *panel, stats):
             labels = self.target_labels(work.inputs, number, number + len(block))
             with stats.timing_kernel():
@@ -241,7 +185,7 @@ class Knn(Operation):
 
     def cost(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Cost:
         x, y = self.sides(inputs)
-        tiling = self._tiling(inputs, layout, budget)
+        tiling = self.tiling(inputs, layout, budget)
         pairs = float(layout.rows) * layout.others * layout.new_share
         passes = math.ceil(layout.rows_per_block / tiling.rows)
         padded = layout.blocks * layout.rows_per_block
@@ -253,11 +197,6 @@ class Knn(Operation):
             bytes_written=padded * (24 * self.k + 1 + layout.panels * 8 * (2 * self.k + 1)),
             task_bytes=self.task_bytes(inputs, layout, tiling),
         )
-
-    def _tiling(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Tiling:
-        y = self.sides(inputs)[1]
-        needs = partial(self.task_bytes, inputs, layout)
-        return fitting(f"knn with k={self.k}", y, layout, needs, budget.task_bytes)
 
     def task_bytes(self, inputs: tuple[Points, ...], layout: Layout, tiling: Tiling) -> int:
         x, y = self.sides(inputs)
@@ -373,28 +312,3 @@ def knn(
         check_left(targets - np.diff(lists.starts), k, "exclude")
     more = [*(lists or ()), *(labels or ())]
     return Plan(operation, (*inputs, *map(column, more)))
-
-
-def pairs_layout(n: int, queries: int, others: int, most: int = 1 << 23) -> Layout:
-    """The cut of all pairs of rows into tasks, of at most so many query rows."""
-    pair = 2.0 * (n + SELECTION)
-    work = pair * queries * others
-    shortest, longest = TASK_WORK
-    pairs = max(shortest, min(work / TASKS[0], longest), work / TASKS[1]) / pair
-    rows = 1 << round(math.log2(max(1.0, math.sqrt(pairs / RATIO))))
-    rows = max(1, min(rows, queries, most))
-    # Panels of one size: the last one is not a small remainder.
-    panels = max(1, round(others / max(1.0, pairs / rows)))
-    return Layout(queries, rows, others, max(1, math.ceil(others / panels)))
-
-
-def check_points(name: str, x: Points, y: Points | None = None) -> None:
-    """Raises SpecError where something else came, or points of two manifolds."""
-    for each in (x,) if y is None else (x, y):
-        if not isinstance(each, Points):
-            raise SpecError(f"{name} takes Points, but {type(each)} came. Call gd.points first.")
-    if y is not None and x.manifold != y.manifold:
-        raise SpecError(
-            f"Queries and targets must lie on one manifold, but {x.manifold} and {y.manifold} "
-            "came. Convert one of them."
-        )

@@ -11,8 +11,8 @@ from ..engine.points import Points, points
 from ..engine.sources import Memory
 from ..errors import SpecError
 from ..manifolds.euclidean import Euclidean
+from .compared import check_points
 from .frechet import Mean, check_weights
-from .knn import check_points
 
 
 def mean(

@@ -3,13 +3,12 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..arrays.select import ranges
-from ..engine.operation import Budget, Cost, Layout, Operation, Work
+from ..engine.operation import Budget, Cost, Layout, Work
 from ..engine.points import Points
 from ..engine.result import Report
 from ..engine.tasks import stream
@@ -18,16 +17,17 @@ from ..kernels.counting import HELD
 from ..kernels.search import PAIRS
 from ..kernels.within import Found, Within, within
 from ..store.array import ArraySpec
+from .compared import Compared, pairs_layout, shortest_pairs
 from .exclude import read_integers
-from .knn import SELECTION, TASK_WORK, Knn, pairs_layout
-from .tiling import Tiling, fitting
+from .knn import Knn
+from .tiling import Tiling
 
 PIECE = (1 << 12, 1 << 21)
 """Pairs of a piece: so many that a task is long enough, and in memory 24 bytes each."""
 
 
 @dataclass(frozen=True)
-class NearPairs(Operation):
+class NearPairs(Compared):
     """What both passes share."""
 
     radius: float
@@ -37,13 +37,6 @@ class NearPairs(Operation):
     def parameters(self) -> dict[str, Any]:
         radius = self.radius if math.isfinite(self.radius) else "infinite"
         return {"radius": radius, "itself": self.itself}
-
-    def sides(self, inputs: tuple[Points, ...]) -> tuple[Points, Points]:
-        """The rows that ask, and those that are searched."""
-        return inputs[0], inputs[0 if self.itself else 1]
-
-    def checks(self, position: int) -> bool:
-        return position < (1 if self.itself else 2)
 
     def search(
         self, work: Work, low: int, high: int, targets: tuple[int, int, int], keep: bool = True
@@ -75,11 +68,6 @@ class NearPairs(Operation):
 
     def trial(self, inputs: tuple[Points, ...], budget: Budget) -> float:
         return Knn(min(10, max(1, len(inputs[0]))), self.itself).trial(inputs, budget)
-
-    def tiling(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Tiling:
-        """What is searched at once, in the memory that is allowed."""
-        needs = partial(self.task_bytes, inputs, layout)
-        return fitting(self.name, self.sides(inputs)[1], layout, needs, budget.task_bytes)
 
     def task_bytes(self, inputs: tuple[Points, ...], layout: Layout, tiling: Tiling) -> int:
         """Memory of a search: that of a kNN with buffers of this size, and pairs being measured."""
@@ -230,7 +218,7 @@ def _places(found: Found, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def piece_pairs(n: int, rows: int, others: int, total: int) -> int:
     """Pairs of a piece, so that the rows they belong to are worth a task."""
-    worth = TASK_WORK[0] / (2.0 * (n + SELECTION) * max(1, others))
+    worth = shortest_pairs(n) / max(1, others)
     least, most = PIECE
     return int(min(max(least, worth * total / max(1, rows)), most))
 

@@ -11,13 +11,13 @@ from ..engine.html import card
 from ..engine.operation import Budget, Cost, Layout, Operation, Work
 from ..engine.plan import Plan
 from ..engine.points import Points
-from ..engine.result import Report
+from ..engine.result import Report, place_of
 from ..engine.tasks import stream
 from ..errors import MemoryPlanError
 from ..kernels.pairwise import all_ranks
 from ..kernels.search import PAIRS
 from ..store.array import ArraySpec
-from .knn import check_points
+from .compared import check_points
 from .tiling import slice_rows
 
 BLOCK_BYTES = 32 << 20
@@ -35,8 +35,7 @@ class PairwiseResult:
 
     def __repr__(self) -> str:
         n, m = self.distances.shape
-        where = "in memory" if isinstance(self.distances, np.ndarray) else "stored"
-        return f"<distances of {n} x {m} rows, {where}>"
+        return f"<distances of {n} x {m} rows, {place_of(self.distances)}>"
 
     def _repr_html_(self) -> str:
         return card(repr(self).strip("<>"), self.report.facts)

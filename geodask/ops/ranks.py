@@ -12,12 +12,13 @@ import numpy as np
 from ..engine.operation import Budget, Cost, Layout, Operation, Work
 from ..engine.plan import Plan
 from ..engine.points import Points
-from ..engine.result import Report
+from ..engine.result import Report, place_of
 from ..engine.tasks import stream
 from ..kernels.counting import HELD, counting, row_ranks, sorted_marks
 from ..kernels.lists import Lists, one_each
 from ..kernels.search import PAIRS, TILE
 from ..store.array import ArraySpec
+from .compared import check_points, pairs_layout
 from .exclude import (
     column,
     heaviest,
@@ -29,7 +30,6 @@ from .exclude import (
     selected,
     with_one,
 )
-from .knn import check_points, pairs_layout
 from .pairs import Asked, asked
 from .tiling import Tiling, fitting
 
@@ -74,7 +74,7 @@ class RanksResult:
         return self.plan.asked.mean_average_precision(np.asarray(self.ranks))
 
     def __repr__(self) -> str:
-        where = "stored" if hasattr(self.ranks, "chunks") else "in memory"
+        where = place_of(self.ranks)
         return f"<ranks of {len(self.ranks)} pairs, {where}; certified {self.report.certified:.2%}>"
 
 

@@ -16,11 +16,11 @@ from ..engine.explain import Explanation, size
 from ..engine.html import card
 from ..engine.plan import Plan
 from ..engine.points import Points
-from ..engine.result import Report
+from ..engine.result import Report, place_of
 from ..errors import TooManyPairsError
+from .compared import check_points
 from .exclude import column
 from .graph import PART_PAIRS, Edges, Graph, row_blocks
-from .knn import check_points
 from .near import Degrees, Pairs, borders, piece_pairs
 
 SAMPLED = 1000
@@ -79,7 +79,7 @@ class WithinResult(Graph):
         return [delayed(Edges)(*block) for block in blocks]
 
     def __repr__(self) -> str:
-        where = "in memory" if isinstance(self.row, np.ndarray) else "stored"
+        where = place_of(self.row)
         radius, share = self.plan.operation.radius, self.report.certified
         return f"<{len(self.row)} pairs within {radius}, {where}; certified {share:.2%}>"
 
@@ -129,6 +129,8 @@ class WithinPlan:
 
     def explain(self) -> WithinExplanation:
         """An estimate of the pairs from up to 1,000 rows, and the cost of a pass over all."""
+        from scipy.special import stdtrit
+
         x, y = self.operation.sides(self.inputs)
         sample = x.sample(min(SAMPLED, len(x)), seed=0)
         found, _ = Plan(Degrees(self.operation.radius, False), (sample, y)).compute()
@@ -137,8 +139,6 @@ class WithinPlan:
         estimate, spread = scale * float(degrees.mean()) if len(x) else 0.0, 0.0
         if 1 < len(sample) < len(x):
             error = degrees.std(ddof=1) / math.sqrt(len(sample))
-            from scipy.special import stdtrit
-
             quantile = stdtrit(len(sample) - 1, 0.975)
             spread = scale * quantile * error * math.sqrt(1 - len(sample) / len(x))
             if not degrees.any():
