@@ -21,7 +21,7 @@ from ..store.keys import canonical, content_key, digest, join_digests
 from ..store.objects import Objects
 from .checks import check_rows
 from .copies import found_copy, place_copy, remove_copy, remove_stale_stages, write_copy
-from .executors import Executor, Threads, bounded
+from .executors import Executor, Threads, bounded, tell_workers
 from .points import Points
 from .sources import is_settled
 from .space import check_space
@@ -81,6 +81,7 @@ def admit(x: Points, settings: Settings, engine: Executor, objects: Objects) -> 
     by their files, and read only to be checked. Raises NotOnManifoldError for rows that are not
     points, with their source and numbers.
     """
+    tell_workers(x.source.access)
     x = replace(x, ids=None)  # tasks carry the points, and have no use for a name a row
     census = Census(x, settings, objects)
     readable = not x.source.computed and (x.source.travels or not engine.remote)

@@ -17,9 +17,12 @@ import zarr
 from ..errors import SpecError, StoreError
 from ..store.array import ArraySpec
 from ..store.objects import open_objects
+from .files import LOCAL
 from .save import full_chunk_rows
 from .sources import Source, Zarr
 from .stored_ids import append_ids
+
+AS_SAVED = "points", LOCAL
 
 if TYPE_CHECKING:
     from .points import Points
@@ -65,10 +68,10 @@ def _rows(x: "Points", new: "Points", spec: ArraySpec, block: int) -> np.ndarray
 
 
 def _saved(source: Source) -> Path:
-    if isinstance(source, Zarr) and source.whole and source.path == "points":
+    if isinstance(source, Zarr) and source.whole and (source.path, source.files) == AS_SAVED:
         return Path(source.url)
     raise SpecError(
-        "Rows are appended to points that were saved",
+        "Rows are appended to points that were saved in a folder of this machine",
         came=f"those of {source.label} were not",
         do="Call x.save(path) and gd.open(path) first, or join both with gd.concat.",
     )

@@ -25,6 +25,10 @@ class Projected(Source):
         return project_rows(self.manifold, self.base.read(start, stop))
 
     @property
+    def access(self) -> frozenset[str]:
+        return self.base.access
+
+    @property
     def computed(self) -> bool:
         return True
 
@@ -78,6 +82,10 @@ class Selected(Source):
         return self.base.travels and isinstance(self.rows, range)
 
     @property
+    def access(self) -> frozenset[str]:
+        return self.base.access
+
+    @property
     def computed(self) -> bool:
         return self.base.computed
 
@@ -126,6 +134,10 @@ class Joined(Source):
                 pieces.append(part.read(low, high))
             offset += part.shape[0]
         return np.concatenate(pieces).astype(self.dtype, copy=False)
+
+    @property
+    def access(self) -> frozenset[str]:
+        return frozenset[str]().union(*(part.access for part in self.parts))
 
     @property
     def computed(self) -> bool:

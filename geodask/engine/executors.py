@@ -162,6 +162,15 @@ def current_client() -> Any:
         return None
 
 
+def tell_workers(access: Iterable[str]) -> None:
+    """Lets the workers of the current client's cluster know what opens a source's buckets."""
+    names, client = frozenset(access), current_client()
+    if names and client is not None:
+        from .sharing import share
+
+        share(client, names)
+
+
 def check_visible(engine: Executor, objects: Objects) -> None:
     """Raises StoreError where a worker does not see what is written to the store here."""
     if not engine.remote:

@@ -3,7 +3,13 @@
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SpecError
+from .files import Local
+
+if TYPE_CHECKING:
+    from .parquet import File
 
 IPC_SUFFIXES = (".arrow", ".feather", ".ipc")
 
@@ -16,27 +22,33 @@ def ipc_files(folder: Path) -> list[str] | None:
     return [str(folder / each["filename"]) for each in state.get("_data_files", [])]
 
 
-def ipc_layout(path: str, state: Any) -> tuple[Any, list[int]]:
+def ipc_layout(file: "File") -> tuple[Any, list[int]]:
     """The schema, and the rows of each record batch."""
-    table = _mapped(path, state)
+    table = _mapped(file)
     return table[0], [each.num_rows for each in table[1]]
 
 
-def ipc_batch(path: str, state: Any, number: int, columns: tuple[str, ...]) -> Any:
+def ipc_batch(file: "File", number: int, columns: tuple[str, ...]) -> Any:
     """A record batch as a table of some columns; nothing is copied that is not compressed."""
     import pyarrow as pa
 
-    return pa.Table.from_batches([_mapped(path, state)[1][number]]).select(list(columns))
+    return pa.Table.from_batches([_mapped(file)[1][number]]).select(list(columns))
 
 
 @lru_cache(maxsize=64)
-def _mapped(path: str, state: Any) -> tuple[Any, list[Any]]:
+def _mapped(file: "File") -> tuple[Any, list[Any]]:
     import pyarrow as pa
 
-    source = pa.memory_map(path)
+    if not isinstance(file.files, Local):
+        raise SpecError(
+            "Arrow files are mapped from a folder of this machine",
+            came=f"{file.path} lies elsewhere",
+            do="Copy it, or write it as Parquet.",
+        )
+    source = pa.memory_map(file.path)
     try:
-        file = pa.ipc.open_file(source)
-        return file.schema, [file.get_batch(i) for i in range(file.num_record_batches)]
+        reader = pa.ipc.open_file(source)
+        return reader.schema, [reader.get_batch(i) for i in range(reader.num_record_batches)]
     except pa.ArrowInvalid:  # a stream has no footer
         source.seek(0)
         stream = pa.ipc.open_stream(source)

@@ -1,5 +1,6 @@
 """What a user hands over, as a source: arrays, paths, and what is wrong with them in words."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,27 +8,22 @@ import numpy as np
 
 from ..arrays.device import to_host
 from ..errors import PointShapeError, SpecError, StoreError
+from ..store.access import grant, is_remote
 from .derived import selected
+from .files import LOCAL, Files, Local, Remote
 from .ids import Ids
-from .sources import Lazy, Memory, Npy, Source, Zarr, native_dtype
+from .sources import Lazy, Memory, Npy, Source, Zarr, native_dtype, reading
 from .tables import filtered_rows, open_table, table_files
 
 
 def source_of(array: Any) -> Source:
-    """The source for what a user hands over: arrays, ``.npy`` and Zarr paths, Dask arrays."""
+    """The source of an array that a user hands over."""
     import zarr
 
     if isinstance(array, Source):
         return array
-    if isinstance(array, str | Path):
-        path = Path(str(array).removeprefix("file://")).expanduser().absolute()
-        if path.suffix == ".npy" and not path.is_dir():
-            if not path.is_file():
-                raise FileNotFoundError(f"No file {path}. Pass the path of a .npy file.")
-            return _npy(path)
-        return _zarr_source(_open_path(path))
     if isinstance(array, zarr.Array):
-        return _zarr_source(array)
+        return _zarr_array(array)
     if type(array).__module__.startswith("dask.") and hasattr(array, "chunks"):
         if any(np.isnan(side) for side in array.shape):
             raise PointShapeError(
@@ -40,22 +36,27 @@ def source_of(array: Any) -> Source:
     return _memory(array)
 
 
-def open_rows(array: Any, column: Any, ids: Any, filters: Any) -> tuple[Source, Ids | None]:
+def open_rows(
+    array: Any, column: Any, ids: Any, filters: Any, options: Mapping[str, Any] | None
+) -> tuple[Source, Ids | None]:
     """The source of what a user hands over, and the ids where a column of a table names them.
 
     Raises SpecError where columns are named of what has none.
     """
-    files = []
     if isinstance(array, str | Path):
-        files = table_files(str(array).removeprefix("file://"))
-    if files:
-        rows, names = open_table(files, column, ids if isinstance(ids, str) else None)
-        named = None if names is None else Ids(names)
-        if filters is not None:
-            kept = filtered_rows(files, filters)
-            return selected(rows, kept), named and named.select(kept)
-        return rows, named
-    source = source_of(array)
+        files, path = _located(str(array), options)
+        with reading(path):
+            paths = table_files(files, path)
+        if paths:
+            rows, names = open_table(files, paths, column, ids if isinstance(ids, str) else None)
+            named = None if names is None else Ids(names)
+            if filters is not None:
+                kept = filtered_rows(files, paths, filters)
+                return selected(rows, kept), named and named.select(kept)
+            return rows, named
+        source = _path_source(files, path)
+    else:
+        source = source_of(array)
     if column is not None or filters is not None:
         raise SpecError(
             "column= and filters= choose from a table, such as a Parquet file",
@@ -63,6 +64,30 @@ def open_rows(array: Any, column: Any, ids: Any, filters: Any) -> tuple[Source, 
             do="Leave them out, and take columns and rows of the array itself.",
         )
     return source, None
+
+
+def _located(path: str, options: Mapping[str, Any] | None) -> tuple[Files, str]:
+    """How the files of a path or URL are reached, and its one spelling."""
+    if not is_remote(path):
+        return LOCAL, str(Path(path.removeprefix("file://")).expanduser().absolute())
+    files = Remote(path, grant(path, options))
+    system = files.system
+    url = system.unstrip_protocol(system._strip_protocol(path))
+    return Remote(url, files.options), url.rstrip("/")
+
+
+def _path_source(files: Files, path: str) -> Source:
+    if not path.endswith(".npy") or files.is_folder(path):
+        return _zarr_source(files, path)
+    if not isinstance(files, Local):
+        raise SpecError(
+            ".npy files are mapped from a folder of this machine",
+            came=f"{path} lies elsewhere",
+            do="Copy it, or write a Zarr array.",
+        )
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"No file {path}. Pass the path of a .npy file.")
+    return _npy(Path(path))
 
 
 def _npy(path: Path) -> Source:
@@ -104,43 +129,49 @@ def _is_its_file(array: np.memmap) -> bool:
     return all(getattr(array, part) == getattr(whole, part) for part in parts)
 
 
-def _open_path(path: Path) -> Any:
+def _zarr_source(files: Files, path: str) -> Source:
+    """The array at a path, or that of the points in a group there."""
     import zarr
 
     try:
-        found = zarr.open(str(path), mode="r")
+        found: Any = zarr.open(files.zarr(path), mode="r")
     except (FileNotFoundError, ValueError) as error:
         raise FileNotFoundError(
             f"{path} must be a .npy file, a Zarr array or Parquet files, but none is there. "
             "Check the path."
         ) from error
-    if isinstance(found, zarr.Array):
-        return found
-    if "points" in found and isinstance(found["points"], zarr.Array):
-        return found["points"]
-    raise PointShapeError(
-        f"{path} must be a Zarr array or a group with an array 'points', but it is a group of "
-        f"{sorted(found)}. Pass the path of the array."
-    )
+    if not isinstance(found, zarr.Array):
+        if not isinstance(found.get("points"), zarr.Array):
+            raise PointShapeError(
+                f"{path} must be a Zarr array or a group with an array 'points', but it is a "
+                f"group of {sorted(found)}. Pass the path of the array."
+            )
+        found = found["points"]
+    return _stored_array(found, files, path)
 
 
-def _zarr_source(array: Any) -> Source:
+def _zarr_array(array: Any) -> Source:
+    """The source of an open array, where others can open it again."""
     from zarr.storage import FsspecStore, LocalStore, MemoryStore
 
-    shape, dtype = tuple(array.shape), native_dtype(array.dtype)
     store = array.store
     root = store.root if isinstance(store, LocalStore) else None
     if isinstance(store, FsspecStore) and "file" in store.fs.protocol:
         root = store.path
     if root is not None:
-        rows = (array.shards or array.chunks or (1,))[0]
-        attributes: Any = array.attrs.asdict()
-        whole = bool(attributes.get("geodask", {}).get("whole", False))
-        return Zarr(shape, dtype, str(Path(root).absolute()), array.path, rows, whole)
+        return _stored_array(array, LOCAL, str(Path(root).absolute()))
     if isinstance(store, MemoryStore):
         values = np.asarray(array[...])
-        return Memory(values.shape, dtype, values)
+        return Memory(values.shape, native_dtype(array.dtype), values)
     raise StoreError(
         f"A Zarr array must lie in a local folder or in memory, but it lies in {store}. "
-        "Copy it to a folder that every worker sees."
+        "Pass its URL, and storage_options=... as for fsspec."
     )
+
+
+def _stored_array(array: Any, files: Files, url: str) -> Source:
+    rows = (array.shards or array.chunks or (1,))[0]
+    attributes: Any = array.attrs.asdict()
+    whole = bool(attributes.get("geodask", {}).get("whole", False))
+    shape, dtype = tuple(array.shape), native_dtype(array.dtype)
+    return Zarr(shape, dtype, url, array.path, rows, whole, files)

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from ..errors import PointShapeError, StoreError
+from .files import Files
 from .ipc import IPC_SUFFIXES, ipc_batch, ipc_layout
-from .sources import Source, file_state, reading
+from .sources import Source, reading
 
 KEPT_GROUPS = 4
 """Decoded row groups that a process keeps: slices of rows do not end where row groups do."""
@@ -21,7 +21,8 @@ KEPT_GROUPS = 4
 class Table(Source):
     """Columns of files, one after the other; the footers tell where row groups begin."""
 
-    files: tuple[str, ...] = field(repr=False)
+    files: Files
+    paths: tuple[str, ...] = field(repr=False)
     columns: tuple[str, ...]
     groups: np.ndarray = field(repr=False, compare=False)
     """(row groups, 3): number of the file, of the row group in it, and of the row after its last"""
@@ -38,12 +39,12 @@ class Table(Source):
         return pieces[1] if len(pieces) == 2 else np.concatenate(pieces)
 
     def _group(self, i: int) -> np.ndarray:
-        path, number = self.files[self.groups[i, 0]], int(self.groups[i, 1])
+        path, number = self.paths[self.groups[i, 0]], int(self.groups[i, 1])
         rows = int(self.groups[i, 2] - (self.groups[i - 1, 2] if i else 0))
         with reading(f"{path}, row group {number},"):
-            state = tuple(file_state(Path(path)))
+            file = File(self.files, path, tuple(self.files.state(path)))
             with _turn(path, number, self.columns):
-                found = _decoded(path, state, number, self.columns, self.decode, self.shape[1:])
+                found = _decoded(file, number, self.columns, self.decode, self.shape[1:])
         if found.dtype != self.dtype or len(found) != rows:
             raise StoreError(
                 f"{path}, row group {number}, must have {rows} rows of {self.dtype}",
@@ -57,6 +58,10 @@ class Table(Source):
         return True
 
     @property
+    def access(self) -> frozenset[str]:
+        return self.files.access
+
+    @property
     def chunk_rows(self) -> int:
         return int(np.diff(self.groups[:, 2], prepend=0).max(initial=1))
 
@@ -66,31 +71,49 @@ class Table(Source):
 
     def fingerprint(self) -> list[Any]:
         with reading(self.label):
-            return [file_state(Path(path)) for path in self.files]
+            return self.files.states(list(self.paths))
 
     @property
     def name(self) -> Any:
-        return ["parquet", list(self.columns), list(self.files)]
+        return ["parquet", list(self.columns), list(self.paths)]
 
     @property
     def label(self) -> str:
-        more = f" and {len(self.files) - 1} more" if len(self.files) > 1 else ""
-        return f"{next(iter(self.files))}{more}"
+        more = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
+        return f"{next(iter(self.paths))}{more}"
 
 
-def first_length(path: str, group: int, column: str) -> int:
+@dataclass(frozen=True)
+class File:
+    """A file as it was when its state was taken: what is read of it is kept under all three."""
+
+    files: Files
+    path: str
+    state: tuple[Any, ...]
+
+    @property
+    def is_ipc(self) -> bool:
+        return self.path.endswith(IPC_SUFFIXES)
+
+    def opened(self) -> Any:
+        """A context with what pyarrow reads."""
+        return self.files.opened(self.path)
+
+
+def first_length(files: Files, path: str, group: int, column: str) -> int:
     """The length of the first list of a row group. Raises PointShapeError where it is null."""
     from pyarrow import compute
 
     functions: Any = compute  # they are made when it is imported, unseen by type checkers
     with reading(path):
-        if path.endswith(IPC_SUFFIXES):
-            first = ipc_batch(path, tuple(file_state(Path(path))), group, (column,))
+        file = File(files, path, tuple(files.state(path)))
+        if file.is_ipc:
+            first = ipc_batch(file, group, (column,))
         else:
             import pyarrow.parquet as pq
 
-            with pq.ParquetFile(path) as file:
-                batches = file.iter_batches(1, row_groups=[group], columns=[column])
+            with file.opened() as there, pq.ParquetFile(there) as parquet:
+                batches = parquet.iter_batches(1, row_groups=[group], columns=[column])
                 first = next(each for each in batches if len(each))
     length = functions.list_value_length(first.column(0)[:1])[0].as_py()
     if length is None:
@@ -110,32 +133,33 @@ def _turn(path: str, group: int, columns: tuple[str, ...]) -> Lock:
 
 @lru_cache(maxsize=KEPT_GROUPS)
 def _decoded(
-    path: str, state: Any, group: int, columns: tuple[str, ...], decode: Any, shape: Any
+    file: File, group: int, columns: tuple[str, ...], decode: Any, shape: Any
 ) -> np.ndarray:
     """The rows of a row group, read-only."""
-    if path.endswith(IPC_SUFFIXES):
-        table = ipc_batch(path, state, group, columns)
+    if file.is_ipc:
+        table = ipc_batch(file, group, columns)
     else:
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(path, metadata=_footer(path, state)) as file:
-            table = file.read_row_group(group, columns=list(columns), use_threads=False)
-    found = decode(table.select(list(columns)), shape, f"{path}, row group {group}")
+        with file.opened() as there, pq.ParquetFile(there, metadata=_footer(file)) as parquet:
+            table = parquet.read_row_group(group, columns=list(columns), use_threads=False)
+    found = decode(table.select(list(columns)), shape, f"{file.path}, row group {group}")
     found.flags.writeable = False
     return found
 
 
-def layout_of(path: str, state: Any) -> tuple[Any, list[int]]:
+def layout_of(file: File) -> tuple[Any, list[int]]:
     """The schema, and the rows of each row group or record batch."""
-    if path.endswith(IPC_SUFFIXES):
-        return ipc_layout(path, state)
-    footer = _footer(path, state)
+    if file.is_ipc:
+        return ipc_layout(file)
+    footer = _footer(file)
     rows = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
     return footer.schema.to_arrow_schema(), rows
 
 
 @lru_cache(maxsize=1024)
-def _footer(path: str, state: Any) -> Any:
+def _footer(file: File) -> Any:
     import pyarrow.parquet as pq
 
-    return pq.read_metadata(path)
+    with file.opened() as there:
+        return pq.read_metadata(there)

@@ -1,6 +1,6 @@
 """Points: a container of rows on a manifold, over storage that is read when it is needed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,7 @@ class Points:
         return open(self.source.url)
 
 
-def points(
+def points(  # noqa: PLR0913 (all that may be said of a source)
     array: Any,
     manifold: Manifold | None = None,
     *,
@@ -155,6 +155,7 @@ def points(
     project: bool = False,
     column: str | Sequence[str] | None = None,
     filters: Any = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Points:
     """Points from an array, a ``.npy`` or Zarr path, Parquet or Arrow files, or Points already.
 
@@ -163,8 +164,8 @@ def points(
     array : array or path
         Rows (n, *point_shape) as float16, float32 or float64: numpy, torch, cupy, Zarr or Dask
         array; or the path of a ``.npy`` file or a Zarr array; or that of a Parquet or Arrow
-        file, a folder of them or a pattern, in the order of their paths. Nothing is copied or
-        converted.
+        file, a folder of them or a pattern, in the order of their paths. Zarr and Parquet may lie
+        at the URL of a bucket, such as ``s3://bucket/folder``. Nothing is copied or converted.
     manifold : Manifold
         The space the rows lie in; may be left out where the array's attributes name it.
     ids : array of str or int, or the name of a column, optional
@@ -175,6 +176,9 @@ def points(
         The column of such a file that holds lists of numbers, or several of plain numbers.
     filters : optional
         The rows of such files to keep, as in `pyarrow.parquet.read_table`.
+    storage_options : dict, optional
+        What `fsspec` needs to open a bucket, beside its configuration. Workers are told;
+        nothing of it is stored, logged or part of a task.
 
     Rows in memory are checked at once. Stored ones are checked on admission, in the pass over the
     data that precedes the first plan.
@@ -190,7 +194,7 @@ def points(
         raise SpecError(
             f"A manifold is needed, such as gd.Sphere(384), but {manifold!r} came. Pass one."
         )
-    source, column_ids = open_rows(array, column, ids, filters)
+    source, column_ids = open_rows(array, column, ids, filters, storage_options)
     named = _named_manifold(source)
     if manifold is None and named is None:
         raise SpecError(
@@ -216,12 +220,13 @@ def points(
     return result
 
 
-def open(path: str | Path) -> Points:
+def open(path: str | Path, *, storage_options: Mapping[str, Any] | None = None) -> Points:
     """The Points that `Points.save` wrote, their manifold and ids with them.
 
-    Raises FileNotFoundError, or SpecError where the array's attributes name no manifold.
+    ``path`` may be the URL of a bucket, and ``storage_options`` what `fsspec` needs for it. Raises
+    FileNotFoundError, or SpecError where the array's attributes name no manifold.
     """
-    return points(path)
+    return points(path, storage_options=storage_options)
 
 
 def concat(parts: Iterable[Points]) -> Points:
@@ -267,8 +272,6 @@ def _kind(ids: Ids) -> str:
 def _named_manifold(source: Source) -> Manifold | None:
     if not isinstance(source, Zarr):
         return None
-    import zarr
-
-    attributes: Any = zarr.open_array(source.url, path=source.path, mode="r").attrs.asdict()
+    attributes: Any = source.open().attrs.asdict()
     spec = attributes.get("geodask", {}).get("manifold")
     return None if spec is None else Manifold.from_spec(spec)

@@ -1,18 +1,18 @@
 """Where rows come from. A source reads slices of rows; tasks carry sources, never arrays."""
 
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import PointShapeError, StoreError
+from ..errors import PointShapeError, SpecError, StoreError
+from .executors import tell_workers
+from .files import LOCAL, Files
 
 BLOCK_BYTES = 32 << 20
 FRESH_SECONDS = 2.0
@@ -49,6 +49,11 @@ class Source(ABC):
     def travels(self) -> bool:
         """Whether another process can read it, from a path that it sees."""
         return False
+
+    @property
+    def access(self) -> frozenset[str]:
+        """Names of the options that a process must know to read it."""
+        return frozenset()
 
     @property
     def computed(self) -> bool:
@@ -95,6 +100,7 @@ class Source(ABC):
         """The rows as a Dask array; nothing is read."""
         import dask.array as da
 
+        tell_workers(self.access)
         n, rows = self.shape[0], self.block_rows
         if n == 0:
             return da.zeros(self.shape, dtype=self.dtype)
@@ -143,7 +149,7 @@ class Npy(Source):
 
     def fingerprint(self) -> list[Any]:
         with reading(self.path):
-            return [file_state(Path(self.path))]
+            return [LOCAL.state(self.path)]
 
     @property
     def name(self) -> Any:
@@ -156,34 +162,48 @@ class Npy(Source):
 
 @dataclass(frozen=True)
 class Zarr(Source):
-    """An array of a Zarr v2 or v3 store in a local folder."""
+    """An array of a Zarr v2 or v3 store in a folder."""
 
     url: str
     path: str
     rows_per_chunk: int
     whole: bool = False
     """Whether every chunk was written: one that is missing is then lost, and means no zeros."""
+    files: Files = LOCAL
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
-        folder = Path(self.url) / self.path
         with reading(self.label):
-            array = _open_zarr(self.url, self.path, _metadata_state(folder))
+            array = self.open()
             if self.whole and start < stop:
-                check_chunks(array, folder, start, stop)
+                check_chunks(array, self.files, self.label, start, stop)
             return _native(np.asarray(array[start:stop]))
+
+    def open(self) -> Any:
+        """The Zarr array, to read."""
+        state = _metadata_state(self.files, self.label)
+        return _open_zarr(self.files, self.url, self.path, state)
+
+    def group(self, path: str) -> Any:
+        """The Zarr group at a path beside it, to read."""
+        import zarr
+
+        return zarr.open_group(self.files.zarr(self.url), path=path, mode="r")
 
     @property
     def travels(self) -> bool:
         return True
 
     @property
+    def access(self) -> frozenset[str]:
+        return self.files.access
+
+    @property
     def chunk_rows(self) -> int:
         return self.rows_per_chunk
 
     def fingerprint(self) -> list[Any]:
-        root = Path(self.url) / self.path
         with reading(self.label):
-            return sorted(file_state(Path(entry), root) for entry in _files(root))
+            return self.files.states(self.files.inside(self.label))
 
     @property
     def name(self) -> Any:
@@ -224,7 +244,7 @@ def reading(label: str) -> Iterator[None]:
     """Turns what libraries say of files that are gone or cut off into a StoreError."""
     try:
         yield
-    except (StoreError, PointShapeError):
+    except (StoreError, PointShapeError, SpecError):
         raise
     except (OSError, ValueError, EOFError) as error:
         raise StoreError(
@@ -234,12 +254,12 @@ def reading(label: str) -> Iterator[None]:
         ) from error
 
 
-def check_chunks(array: Any, folder: Path, start: int, stop: int) -> None:
+def check_chunks(array: Any, files: Files, folder: str, start: int, stop: int) -> None:
     """Raises StoreError where a chunk of these rows is missing: zarr would read it as zeros."""
     rows = array.chunks[0]
     for i in range(start // rows, -(-min(stop, array.shape[0]) // rows)):
         key = array.metadata.encode_chunk_key((i, *[0] * (array.ndim - 1)))
-        if not (folder / key).exists():
+        if not files.exists(f"{folder}/{key}"):
             raise StoreError(
                 f"Chunk {key} of {folder} must exist, but is missing. "
                 "Restore it, or save the points again."
@@ -251,21 +271,20 @@ def _read_block(source: Source, rows: int, block_id: Any = None) -> np.ndarray:
     return source.read(start, min(start + rows, source.shape[0]))
 
 
-def _metadata_state(folder: Path) -> tuple[int, ...]:
+def _metadata_state(files: Files, folder: str) -> tuple[Any, ...]:
     """What changes when an array's metadata do."""
     for name in ("zarr.json", ".zarray"):
-        if (folder / name).exists():
-            stat = (folder / name).stat()
-            return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+        with suppress(FileNotFoundError):
+            return tuple(files.state(f"{folder}/{name}"))
     raise StoreError(f"{folder} must hold a Zarr array, but its metadata are gone. Restore them.")
 
 
 @lru_cache(maxsize=32)
-def _open_zarr(url: str, path: str, state: tuple[int, ...]) -> Any:
+def _open_zarr(files: Files, url: str, path: str, state: tuple[Any, ...]) -> Any:
     """The array, kept open as long as its metadata stay as they are."""
     import zarr
 
-    return zarr.open_array(url, path=path, mode="r")
+    return zarr.open_array(files.zarr(url), path=path, mode="r")
 
 
 def native_dtype(dtype: Any) -> np.dtype:
@@ -274,22 +293,6 @@ def native_dtype(dtype: Any) -> np.dtype:
 
 def _native(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values, native_dtype(values.dtype))
-
-
-def _files(root: Path) -> list[str]:
-    found, folders = [], [str(root)]
-    while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                (folders if entry.is_dir() else found).append(entry.path)
-    return found
-
-
-def file_state(path: Path, root: Path | None = None) -> list[Any]:
-    """Inode, size and both times: mtime can be set back, ctime cannot."""
-    stat = path.stat()
-    name = str(path.relative_to(root)) if root else str(path)
-    return [name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def is_settled(fingerprint: list[Any]) -> bool:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import zarr
 
 from ..errors import StoreError
 from .ids import ID_ROWS, Ids
@@ -44,6 +43,10 @@ class Text(Source):
     @property
     def travels(self) -> bool:
         return True
+
+    @property
+    def access(self) -> frozenset[str]:
+        return self.ends.access
 
     @property
     def chunk_rows(self) -> int:
@@ -116,8 +119,7 @@ def load_ids(source: Source) -> Ids | None:
     """The ids beside an array of points, or None."""
     if not isinstance(source, Zarr) or source.path.rpartition("/")[2] != "points":
         return None
-    parent = source.path.rpartition("/")[0]
-    group: Any = zarr.open_group(source.url, path=parent, mode="r")
+    group = source.group(source.path.rpartition("/")[0])
     if "ids" in group:
         return Ids(_beside(source, group["ids"], source.shape[0]))
     if "id_ends" not in group:
@@ -130,4 +132,6 @@ def load_ids(source: Source) -> Ids | None:
 def _beside(source: Zarr, array: Any, rows: int | None = None) -> Zarr:
     """An array of the group, or its first rows: behind them a killed process may have left some."""
     shape = tuple(array.shape) if rows is None else (min(rows, array.shape[0]),)
-    return Zarr(shape, np.dtype(array.dtype), source.url, array.path, array.chunks[0], source.whole)
+    where = {"url": source.url, "files": source.files, "whole": source.whole}
+    dtype = np.dtype(array.dtype)
+    return Zarr(shape, dtype, path=array.path, rows_per_chunk=array.chunks[0], **where)

@@ -1,46 +1,45 @@
 """Tables that a user names by a path: their files, columns and types, and the rows that pass."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from ..errors import SpecError
 from .arrow import decode_columns, decode_ids, decode_lists, ids_dtype, rows_type
+from .files import Files, Local
 from .ipc import IPC_SUFFIXES, ipc_files
-from .parquet import Table, first_length, layout_of
-from .sources import Source, file_state, reading
+from .parquet import File, Table, first_length, layout_of
+from .sources import Source, reading
 
 MAGIC = set("*?[")
 SUFFIXES = (".parquet", ".pq", *IPC_SUFFIXES)
 
 
-def table_files(path: str) -> list[str]:
+def table_files(files: Files, path: str) -> list[str]:
     """Parquet or Arrow files of a path, a folder or a pattern, sorted; none where it is another."""
-    where = Path(path).expanduser().absolute()
-    if where.is_dir():
-        if any((where / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
-            return []
-        saved = ipc_files(where)
-        if saved is not None:
-            return saved
-        inside = (each.relative_to(where) for each in where.rglob("*"))
-        return sorted(
-            str(where / each) for each in inside if each.suffix in SUFFIXES and not _hidden(each)
-        )
-    if MAGIC & set(path) and not where.exists():
-        found = Path(where.anchor).glob(str(where.relative_to(where.anchor)))
-        return sorted(str(each) for each in found if each.suffix in SUFFIXES)
-    return [str(where)] if where.suffix in SUFFIXES and where.is_file() else []
+    if MAGIC & set(path) and not files.exists(path):
+        return [each for each in files.matching(path) if each.endswith(SUFFIXES)]
+    if path.endswith(SUFFIXES) and not files.is_folder(path):
+        return [path] if files.exists(path) else []
+    if not files.is_folder(path):
+        return []
+    if any(files.exists(f"{path}/{name}") for name in ("zarr.json", ".zarray", ".zgroup")):
+        return []
+    saved = ipc_files(Path(path)) if isinstance(files, Local) else None
+    if saved is not None:
+        return saved
+    inside = ((each, each.removeprefix(path)) for each in files.inside(path))
+    return [each for each, name in inside if each.endswith(SUFFIXES) and not _hidden(name)]
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(("_", ".")) for part in path.parts)
+def _hidden(path: str) -> bool:
+    return any(part.startswith(("_", ".")) for part in PurePosixPath(path).parts)
 
 
 def open_table(
-    files: list[str], column: str | Sequence[str] | None, ids: str | None
+    files: Files, paths: list[str], column: str | Sequence[str] | None, ids: str | None
 ) -> tuple[Source, Source | None]:
     """The rows and the ids in some files of one schema.
 
@@ -50,13 +49,14 @@ def open_table(
     if column is None:
         raise SpecError("Tables have columns", came="none was named", do='Pass column="embedding".')
     columns = (column,) if isinstance(column, str) else tuple(column)
-    types, table = _footers(files, (*columns, *([] if ids is None else [ids])))
-    end, where = int(table[-1, 2]) if len(table) else 0, (tuple(files), columns, table)
-    kinds = [rows_type(files[0], each, types[each]) for each in columns]
+    types, table = _footers(files, paths, (*columns, *([] if ids is None else [ids])))
+    end, where = int(table[-1, 2]) if len(table) else 0, (files, tuple(paths), columns, table)
+    kinds = [rows_type(paths[0], each, types[each]) for each in columns]
     dtype, width = kinds[0]
     if isinstance(column, str):
         if width is None:
-            width = first_length(files[table[0, 0]], int(table[0, 1]), column) if end else 0
+            first = (paths[table[0, 0]], int(table[0, 1])) if end else None
+            width = first_length(files, *first, column) if first else 0
         source = Table((end, width), dtype, *where, decode_lists)
     elif kinds == [(dtype, 1)] * len(columns):
         source = Table((end, len(columns)), dtype, *where, decode_columns)
@@ -68,16 +68,20 @@ def open_table(
         )
     if ids is None:
         return source, None
-    dtype = ids_dtype(files[0], ids, types[ids])
-    return source, Table((end,), dtype, tuple(files), (ids,), table, decode_ids)
+    dtype = ids_dtype(paths[0], ids, types[ids])
+    return source, Table((end,), dtype, files, tuple(paths), (ids,), table, decode_ids)
 
 
-def _footers(files: list[str], wanted: Sequence[str]) -> tuple[dict[str, Any], np.ndarray]:
+def _footers(
+    files: Files, paths: list[str], wanted: Sequence[str]
+) -> tuple[dict[str, Any], np.ndarray]:
     """The types of some columns, and the row groups that are not empty as `Table` has them."""
     types, groups, end = {}, [], 0
-    for position, path in enumerate(files):
+    with reading(paths[0]):
+        states = files.states(paths)
+    for position, (path, state) in enumerate(zip(paths, states, strict=True)):
         with reading(path):
-            schema, lengths = layout_of(path, tuple(file_state(Path(path))))
+            schema, lengths = layout_of(File(files, path, tuple(state)))
         types = _same_types(path, schema, wanted, types)
         for number, rows in enumerate(lengths):
             end += rows
@@ -85,7 +89,7 @@ def _footers(files: list[str], wanted: Sequence[str]) -> tuple[dict[str, Any], n
     return types, np.array(groups, np.int64).reshape(-1, 3)
 
 
-def filtered_rows(files: list[str], filters: Any) -> np.ndarray:
+def filtered_rows(files: Files, paths: list[str], filters: Any) -> np.ndarray:
     """The numbers of the rows that pass ``filters``, as pyarrow.parquet has them."""
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
@@ -93,9 +97,10 @@ def filtered_rows(files: list[str], filters: Any) -> np.ndarray:
 
     test = filters if isinstance(filters, pc.Expression) else pq.filters_to_expression(filters)
     kept, end = [np.empty(0, np.int64)], 0
-    for path in files:
+    for path in paths:
         with reading(path):
-            scanner = ds.dataset(path, format=_format(path)).scanner(columns={"passed": test})
+            found = ds.dataset(path, format=_format(path), filesystem=files.system)
+            scanner = found.scanner(columns={"passed": test})
             for batch in scanner.to_batches():
                 passed = batch.column(0).fill_null(False).to_numpy(zero_copy_only=False)
                 kept.append(end + np.flatnonzero(passed))

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from ..engine.executors import tell_workers
 from ..engine.html import card
 from ..engine.points import Points
 from ..engine.result import Report
@@ -62,6 +63,7 @@ class Graph(ABC):
         from dask.delayed import delayed
 
         ids = [side.ids for side in self.sides()]
+        tell_workers(name for each in ids if each is not None for name in each.source.access)
         names = [delayed(each, traverse=False) for each in ids]
         frames = [delayed(_frame)(part, *names) for part in self.parts()]
         nothing = Edges(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))

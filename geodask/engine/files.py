@@ -1,0 +1,168 @@
+"""Files of this machine, or of a bucket: what tells of a change, how they are found and opened."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..store.access import file_system, zarr_store
+
+IDENTITIES = ("ETag", "etag", "md5Hash", "Content-MD5", "Digest", "generation", "blob_id")
+TIMES = ("LastModified", "Last-Modified", "last_modified", "updated", "mtime", "created")
+NEVER_SETTLED = 1 << 62
+
+
+class Files(ABC):
+    """How files are reached by their paths or URLs. Frozen and small where it travels."""
+
+    @property
+    def access(self) -> frozenset[str]:
+        """Names of the options that a process must know to open them."""
+        return frozenset()
+
+    @abstractmethod
+    def states(self, paths: list[str]) -> list[list[Any]]:
+        """What changes whenever the bytes of a file do: [path, identity, size, two times in ns]."""
+
+    def state(self, path: str) -> list[Any]:
+        """That of one file."""
+        return self.states([path])[0]
+
+    @abstractmethod
+    def opened(self, path: str) -> Any:
+        """A context with what pyarrow and h5py read a file from."""
+
+    @abstractmethod
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or folder."""
+
+    @abstractmethod
+    def is_folder(self, path: str) -> bool:
+        """Whether it is a folder."""
+
+    @abstractmethod
+    def inside(self, folder: str) -> list[str]:
+        """The files in a folder and in those below, sorted."""
+
+    @abstractmethod
+    def matching(self, pattern: str) -> list[str]:
+        """The files whose paths match a pattern, sorted."""
+
+    @abstractmethod
+    def zarr(self, folder: str) -> Any:
+        """What zarr opens a folder by, to read."""
+
+    @property
+    def system(self) -> Any:
+        """The file system as pyarrow takes it; None for that of this machine."""
+        return None
+
+
+@dataclass(frozen=True)
+class Local(Files):
+    """The files of this machine."""
+
+    def states(self, paths: list[str]) -> list[list[Any]]:
+        return [self.state(path) for path in paths]
+
+    def state(self, path: str) -> list[Any]:
+        """With the inode; and both times: mtime can be set back, ctime cannot."""
+        stat = Path(path).stat()
+        return [path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+
+    @contextmanager
+    def opened(self, path: str) -> Iterator[Any]:
+        yield path
+
+    def exists(self, path: str) -> bool:
+        return Path(path).exists()
+
+    def is_folder(self, path: str) -> bool:
+        return Path(path).is_dir()
+
+    def inside(self, folder: str) -> list[str]:
+        found, folders = [], [folder]
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    (folders if entry.is_dir() else found).append(entry.path)
+        return sorted(found)
+
+    def matching(self, pattern: str) -> list[str]:
+        where = Path(pattern)
+        return sorted(map(str, Path(where.anchor).glob(str(where.relative_to(where.anchor)))))
+
+    def zarr(self, folder: str) -> Any:
+        return folder
+
+
+LOCAL = Local()
+
+
+@dataclass(frozen=True)
+class Remote(Files):
+    """The files of a bucket, or of whatever else fsspec opens."""
+
+    root: str
+    """The URL that was asked for."""
+    options: str = field(default="", repr=False)
+    """The name under which processes know what opens it."""
+
+    @property
+    def access(self) -> frozenset[str]:
+        return frozenset([self.options] if self.options else [])
+
+    @property
+    def system(self) -> Any:
+        return file_system(self.root, self.options)
+
+    def states(self, paths: list[str]) -> list[list[Any]]:
+        system = self.system
+        system.invalidate_cache()  # else it tells what it once listed
+        folders = {path.rpartition("/")[0] for path in paths}
+        listed: dict[str, Any] = {}
+        if len(folders) < len(paths) and not self.root.startswith("http"):
+            each = (entry for folder in folders for entry in system.ls(folder, detail=True))
+            listed = {system.unstrip_protocol(entry["name"]): entry for entry in each}
+        return [_state(path, listed.get(path) or system.info(path)) for path in paths]
+
+    @contextmanager
+    def opened(self, path: str) -> Iterator[Any]:
+        # pyarrow asks for what it needs in few reads: what a cache reads ahead is thrown away.
+        with self.system.open(path, "rb", cache_type="none") as file:
+            yield file
+
+    def exists(self, path: str) -> bool:
+        return self.system.exists(path)
+
+    def is_folder(self, path: str) -> bool:
+        return self.system.isdir(path)
+
+    def inside(self, folder: str) -> list[str]:
+        return sorted(map(self.system.unstrip_protocol, self.system.find(folder)))
+
+    def matching(self, pattern: str) -> list[str]:
+        return sorted(map(self.system.unstrip_protocol, self.system.glob(pattern)))
+
+    def zarr(self, folder: str) -> Any:
+        return zarr_store(folder, self.options)
+
+
+def _state(path: str, info: dict[str, Any]) -> list[Any]:
+    identity = next((str(info[key]) for key in IDENTITIES if info.get(key)), None)
+    if identity is not None:
+        return [path, identity, info["size"], 0, 0]
+    when = next((info[key] for key in TIMES if info.get(key)), None)
+    changed = _nanoseconds(when)
+    return [path, str(when), info["size"], changed, changed]
+
+
+def _nanoseconds(when: Any) -> int:
+    """Of what file systems say; where that is no time, one that is never long enough ago."""
+    if isinstance(when, int | float):
+        return int(when * 1e9)
+    return int(when.timestamp() * 1e9) if isinstance(when, datetime) else NEVER_SETTLED

@@ -1,0 +1,27 @@
+"""What opens buckets, told to the workers of a cluster: beside the tasks, never in them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from distributed import WorkerPlugin
+
+from ..store.access import learn, told
+
+
+class Grant(WorkerPlugin):
+    """What a worker learns at once, or when it joins later."""
+
+    idempotent = True
+
+    def __init__(self, name: str):
+        self.name = f"geodask-access-{name}"
+        self._options = told([name])
+
+    def setup(self, worker: Any) -> None:
+        learn(self._options)
+
+
+def share(client: Any, names: Iterable[str]) -> None:
+    """Lets all workers of a cluster know the options of these names."""
+    for name in sorted(names):
+        client.register_plugin(Grant(name))

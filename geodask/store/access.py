@@ -1,0 +1,90 @@
+"""Buckets by their URLs, and the options that open them.
+
+Options may hold credentials. They stay in the memory of processes: what is stored, logged or sent
+as a task has a name for them, drawn at random, and a process that was told them knows it. What
+fsspec finds by itself, in its configuration files and in the environment, needs no name where a
+process has its own.
+"""
+
+from collections.abc import Iterable, Mapping
+from threading import Lock
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from ..errors import SpecError, StoreError
+
+_known: dict[str, dict[str, Any]] = {}
+_lock = Lock()
+
+
+def is_remote(url: str) -> bool:
+    """Whether that is the URL of something other than a path of this machine."""
+    return "://" in url and not url.startswith("file://")
+
+
+def grant(url: str, options: Mapping[str, Any] | None) -> str:
+    """The name of the options that open a URL; empty where none are given or configured.
+
+    Raises SpecError where the URL itself holds a password or a signature.
+    """
+    import fsspec.config
+
+    parts = urlsplit(url)
+    if parts.password or (parts.scheme in ("http", "https") and parts.query):
+        raise SpecError(
+            "URLs of points hold no passwords or signatures, because results remember them",
+            came=f"one did, of {parts.scheme}://{parts.hostname}",
+            do="Pass storage_options=... as for fsspec, and the URL without them.",
+        )
+    found = {**fsspec.config.conf.get(parts.scheme, {}), **(options or {})}
+    if not found:
+        return ""
+    with _lock:
+        name = next((name for name, known in _known.items() if known == found), uuid4().hex)
+        _known[name] = found
+    return name
+
+
+def told(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What this process knows under some names, to tell another."""
+    return {name: _options(name) for name in names}
+
+
+def learn(options: dict[str, dict[str, Any]]) -> None:
+    """Keeps what another process told."""
+    with _lock:
+        _known.update(options)
+
+
+def file_system(url: str, name: str) -> Any:
+    """The fsspec file system of a URL. Raises StoreError where what it needs is not installed."""
+    import fsspec
+
+    protocol = urlsplit(url).scheme
+    try:
+        return fsspec.filesystem(protocol, **_options(name))
+    except (ImportError, ValueError) as error:
+        raise StoreError(
+            f"{protocol} must be a protocol that fsspec can open here",
+            came=f"it said: {error}",
+            do="Install what it asks for, such as geodask[s3] for s3.",
+        ) from error
+
+
+def zarr_store(url: str, name: str) -> Any:
+    """The folder at a URL as a Zarr store to read from."""
+    from zarr.storage import FsspecStore
+
+    return FsspecStore.from_url(url, storage_options=_options(name), read_only=True)
+
+
+def _options(name: str) -> dict[str, Any]:
+    try:
+        return _known[name] if name else {}
+    except KeyError as error:
+        raise StoreError(
+            "What opens these files must be known to this process",
+            came="it was given to another",
+            do="Open them again with gd.points(..., storage_options=...).",
+        ) from error
