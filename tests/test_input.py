@@ -166,8 +166,8 @@ def test_longer_floats_are_refused() -> None:
 
 
 def test_rows_that_numpy_cannot_hold_are_refused_in_words() -> None:
-    with pytest.raises(gd.PointShapeError, match=r"bfloat16 came\. .*tensor\.float"):
-        gd.points(torch.ones((3, 4), dtype=torch.bfloat16), gd.Euclidean(4))
+    with pytest.raises(gd.PointShapeError, match=r"float8_e5m2 came\. .*tensor\.float"):
+        gd.points(torch.ones((3, 4)).to(torch.float8_e5m2), gd.Euclidean(4))
 
 
 def test_a_mask_is_not_lost_in_silence() -> None:

@@ -89,11 +89,12 @@ def place(library: str, device: str) -> Place:
 
 
 def to_host(x: Any) -> np.ndarray:
-    """Any array as numpy, sharing memory where the library can."""
+    """Any array as numpy, sharing memory where the library can; bfloat16 as float32."""
     if isinstance(x, np.ndarray):
-        return x
+        return x.astype(np.float32) if x.dtype.name == "bfloat16" else x
     if is_torch_array(x):
-        return x.detach().cpu().numpy()
+        x = x.detach().cpu()
+        return (x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy()
     if is_cupy_array(x):
         return x.get()
     return np.asarray(x)

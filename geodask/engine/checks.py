@@ -31,7 +31,8 @@ def check_source(source: Source, manifold: Manifold) -> None:
         raise PointShapeError(
             f"Points are stored as {', '.join(FLOATS)}",
             came=f"{source.label} is {source.dtype}",
-            do="Convert it, such as with array.astype('float32').",
+            do="Convert it, such as with array.astype('float32'); or say what integers stand for "
+            'by scale=..., or dtype="bfloat16".',
         )
 
 

@@ -1,7 +1,7 @@
 """Rows made of the rows of other sources: projected, selected, joined."""
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,26 @@ PROJECTED_ROWS = 4096
 
 
 @dataclass(frozen=True)
-class Projected(Source):
-    """The points nearest to the rows of another source, in its dtype."""
+class Derived(Source):
+    """Each row made of that row of another source."""
 
     base: Source
-    manifold: Manifold
+
+    @abstractmethod
+    def convert(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of this source, of those of its base."""
+
+    @property
+    @abstractmethod
+    def conversion(self) -> Any:
+        """JSON that tells one conversion from another."""
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
-        return project_rows(self.manifold, self.base.read(start, stop))
+        return self.convert(self.base.read(start, stop))
+
+    @property
+    def travels(self) -> bool:
+        return self.base.travels
 
     @property
     def access(self) -> frozenset[str]:
@@ -30,18 +42,22 @@ class Projected(Source):
 
     @property
     def computed(self) -> bool:
-        return True
+        return self.base.computed
 
     @property
     def chunk_rows(self) -> int:
         return self.base.chunk_rows
+
+    @property
+    def decoded_bytes(self) -> int:
+        return self.base.decoded_bytes + super().decoded_bytes
 
     def fingerprint(self) -> list[Any] | None:
         return self.base.fingerprint()
 
     @property
     def name(self) -> Any:
-        return self.base.name and ["projected", self.base.name, self.manifold.to_spec()]
+        return self.base.name and ["derived", self.base.name, self.conversion]
 
     @property
     def label(self) -> str:
@@ -49,10 +65,26 @@ class Projected(Source):
 
     def to_dask(self) -> Any:
         return self.base.to_dask().map_blocks(
-            partial(project_rows, self.manifold),
-            dtype=self.dtype,
-            meta=np.empty((0,) * len(self.shape), self.dtype),
+            self.convert, dtype=self.dtype, meta=np.empty((0,) * len(self.shape), self.dtype)
         )
+
+
+@dataclass(frozen=True)
+class Projected(Derived):
+    """The points nearest to the rows of another source, in its dtype."""
+
+    manifold: Manifold
+
+    def convert(self, rows: np.ndarray) -> np.ndarray:
+        return project_rows(self.manifold, rows)
+
+    @property
+    def conversion(self) -> Any:
+        return ["projected", self.manifold.to_spec()]
+
+    @property
+    def computed(self) -> bool:
+        return True  # once for all is cheaper than for each task
 
 
 def project_rows(manifold: Manifold, rows: np.ndarray) -> np.ndarray:

@@ -11,6 +11,8 @@ from ..errors import PointShapeError, SpecError, StoreError
 from ..store.access import grant, is_remote
 from .derived import selected
 from .files import LOCAL, Files, Local, Remote
+from .frames import is_frame, open_frame
+from .hdf5 import HDF5_SUFFIXES, open_hdf5
 from .ids import Ids
 from .sources import Lazy, Memory, Npy, Source, Zarr, native_dtype, reading
 from .tables import filtered_rows, open_table, table_files
@@ -43,23 +45,29 @@ def open_rows(
 
     Raises SpecError where columns are named of what has none.
     """
+    name = ids if isinstance(ids, str) else None
     if isinstance(array, str | Path):
         files, path = _located(str(array), options)
         with reading(path):
             paths = table_files(files, path)
         if paths:
-            rows, names = open_table(files, paths, column, ids if isinstance(ids, str) else None)
+            rows, names = open_table(files, paths, column, name)
             named = None if names is None else Ids(names)
             if filters is not None:
                 kept = filtered_rows(files, paths, filters)
                 return selected(rows, kept), named and named.select(kept)
             return rows, named
+        if path.endswith(HDF5_SUFFIXES) and filters is None:
+            rows = open_hdf5(files, path, column)
+            return rows, None if name is None else Ids(open_hdf5(files, path, name))
         source = _path_source(files, path)
+    elif is_frame(array) and filters is None:
+        return open_frame(array, column, name)
     else:
         source = source_of(array)
     if column is not None or filters is not None:
         raise SpecError(
-            "column= and filters= choose from a table, such as a Parquet file",
+            "column= chooses from a table or an HDF5 file, filters= from Parquet or Arrow files",
             came=f"{source.label} is none",
             do="Leave them out, and take columns and rows of the array itself.",
         )

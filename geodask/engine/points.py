@@ -22,6 +22,7 @@ from .save import save_points
 from .selection import as_rows
 from .sources import Memory, Source, Zarr
 from .stored_ids import load_ids
+from .widened import widened
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,17 +156,20 @@ def points(  # noqa: PLR0913 (all that may be said of a source)
     project: bool = False,
     column: str | Sequence[str] | None = None,
     filters: Any = None,
+    dtype: str | None = None,
+    scale: Any = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Points:
-    """Points from an array, a ``.npy`` or Zarr path, Parquet or Arrow files, or Points already.
+    """Points from an array, a table, a path or URL, or Points already.
 
     Parameters
     ----------
     array : array or path
         Rows (n, *point_shape) as float16, float32 or float64: numpy, torch, cupy, Zarr or Dask
-        array; or the path of a ``.npy`` file or a Zarr array; or that of a Parquet or Arrow
-        file, a folder of them or a pattern, in the order of their paths. Zarr and Parquet may lie
-        at the URL of a bucket, such as ``s3://bucket/folder``. Nothing is copied or converted.
+        array; a table of pandas, pyarrow or Dask; the path of a ``.npy`` or HDF5 file or a Zarr
+        array; or that of a Parquet or Arrow file, a folder of them or a pattern, in the order of
+        their paths. Zarr, Parquet and HDF5 may lie at the URL of a bucket, such as
+        ``s3://bucket/folder``. What is stored is neither copied nor converted.
     manifold : Manifold
         The space the rows lie in; may be left out where the array's attributes name it.
     ids : array of str or int, or the name of a column, optional
@@ -173,9 +177,15 @@ def points(  # noqa: PLR0913 (all that may be said of a source)
     project : bool
         Take for each row the nearest point of the manifold, in the stored dtype.
     column : str or list of str
-        The column of such a file that holds lists of numbers, or several of plain numbers.
+        The column of a table that holds lists of numbers, or several of plain numbers; the dataset
+        of an HDF5 file.
     filters : optional
-        The rows of such files to keep, as in `pyarrow.parquet.read_table`.
+        The rows of Parquet or Arrow files to keep, as in `pyarrow.parquet.read_table`.
+    dtype : "bfloat16", optional
+        What stored rows of uint16 are the bits of. They become float32, as bfloat16 tensors do.
+    scale : float or array, optional
+        What rows of 8 or 16-bit integers are multiplied with, in float32: a number, or one a
+        coordinate.
     storage_options : dict, optional
         What `fsspec` needs to open a bucket, beside its configuration. Workers are told;
         nothing of it is stored, logged or part of a task.
@@ -194,8 +204,8 @@ def points(  # noqa: PLR0913 (all that may be said of a source)
         raise SpecError(
             f"A manifold is needed, such as gd.Sphere(384), but {manifold!r} came. Pass one."
         )
-    source, column_ids = open_rows(array, column, ids, filters, storage_options)
-    named = _named_manifold(source)
+    stored, column_ids = open_rows(array, column, ids, filters, storage_options)
+    named, source = _named_manifold(stored), widened(stored, dtype, scale)
     if manifold is None and named is None:
         raise SpecError(
             f"{source.label} does not say what manifold its rows lie in. "
@@ -209,12 +219,13 @@ def points(  # noqa: PLR0913 (all that may be said of a source)
     found = manifold or named
     assert found is not None
     check_source(source, found)
-    found_ids = column_ids or (load_ids(source) if ids is None else as_ids(ids))
+    if column_ids is None:
+        column_ids = load_ids(stored) if ids is None else as_ids(ids)
     if project and isinstance(source, Memory):
         source = source_of(project_rows(found, source.read(0, source.shape[0])))
     elif project:
         source = Projected(source.shape, source.dtype, source, found)
-    result = Points(source, found, found_ids)
+    result = Points(source, found, column_ids)
     if isinstance(source, Memory):
         check_rows(result, source.values, 0, settings().validate)
     return result

@@ -122,7 +122,7 @@ class Memory(Source):
     values: np.ndarray = field(repr=False, compare=False)
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
-        return _native(self.values[start:stop])
+        return native_rows(self.values[start:stop])
 
     def to_dask(self) -> Any:
         import dask.array as da
@@ -141,7 +141,7 @@ class Npy(Source):
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
         with reading(self.path):
-            return _native(np.load(self.path, mmap_mode="r")[start:stop])
+            return native_rows(np.load(self.path, mmap_mode="r")[start:stop])
 
     @property
     def travels(self) -> bool:
@@ -176,7 +176,7 @@ class Zarr(Source):
             array = self.open()
             if self.whole and start < stop:
                 check_chunks(array, self.files, self.label, start, stop)
-            return _native(np.asarray(array[start:stop]))
+            return native_rows(np.asarray(array[start:stop]))
 
     def open(self) -> Any:
         """The Zarr array, to read."""
@@ -221,7 +221,7 @@ class Lazy(Source):
     array: Any = field(repr=False, compare=False)
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
-        return _native(np.asarray(self.array[start:stop].compute()))
+        return native_rows(np.asarray(self.array[start:stop].compute()))
 
     @property
     def computed(self) -> bool:
@@ -291,7 +291,8 @@ def native_dtype(dtype: Any) -> np.dtype:
     return np.dtype(dtype).newbyteorder("=")
 
 
-def _native(values: np.ndarray) -> np.ndarray:
+def native_rows(values: np.ndarray) -> np.ndarray:
+    """The same in C order and the byte order of this machine."""
     return np.ascontiguousarray(values, native_dtype(values.dtype))
 
 
