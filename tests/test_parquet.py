@@ -274,7 +274,7 @@ def test_columns_are_named_and_of_the_right_kind(tmp_path: Path) -> None:
         with pytest.raises(error, match=text):
             gd.points(path, SPHERE, **arguments)
     for array in (ROWS, gd.points(ROWS, SPHERE)):
-        with pytest.raises(gd.SpecError, match="choose from a table"):
+        with pytest.raises(gd.SpecError, match="chooses from a table"):
             gd.points(array, SPHERE, column="e")
 
 
