@@ -1,9 +1,16 @@
-"""Names made of content: the same JSON, the same bytes, the same name in every process."""
+"""Names made of content: the same JSON, the same bytes, the same name in every process.
+
+Rows and objects go through BLAKE3, which runs at some 5 GB/s on a core with AVX-512 where BLAKE2
+and SHA-2 take one to two: every byte that is admitted, written or read is digested.
+"""
 
 import hashlib
 import json
 from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
+from blake3 import blake3
 
 KEY_BYTES = 20
 
@@ -20,7 +27,8 @@ def content_key(spec: dict[str, Any]) -> str:
 
 def digest(data: Any) -> str:
     """The name of some bytes (bytes, or a contiguous array of them): 40 hexadecimal digits."""
-    return hashlib.blake2b(data, digest_size=KEY_BYTES).hexdigest()
+    flat = data if isinstance(data, bytes) else np.asarray(data).reshape(-1).view(np.uint8)
+    return blake3(flat).hexdigest(length=KEY_BYTES)
 
 
 def join_digests(digests: Iterable[str]) -> str:
