@@ -3,6 +3,7 @@
 import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -145,19 +146,56 @@ def test_each_row_group_is_decoded_once_in_a_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = gd.points(write(tmp_path), SPHERE, column="e")
-    parquet._decoded.cache_clear()
+    parquet.RowGroup.decoded.cache_clear()
     for start in range(0, 1000, 13):
         x.read(start, min(start + 13, 1000))
-    assert parquet._decoded.cache_info().misses == len(x.source.groups)  # pyright: ignore
+    assert parquet.RowGroup.decoded.cache_info().misses == len(x.source.groups)  # pyright: ignore
 
 
 def test_threads_that_need_a_row_group_decode_it_once(tmp_path: Path) -> None:
     x = gd.points(write(tmp_path), SPHERE, column="e")
-    parquet._decoded.cache_clear()
+    parquet.RowGroup.decoded.cache_clear()
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: x.read(0, 97).tobytes(), range(64)))
     assert set(found) == {ROWS[ORDER][:97].tobytes()}
-    assert parquet._decoded.cache_info().misses == 1
+    assert parquet.RowGroup.decoded.cache_info().misses == 1
+
+
+@pytest.mark.parametrize("kind", ["list", "fixed"])
+def test_large_row_groups_are_read_in_batches(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "BATCH_BYTES", 20 * parquet.LEAST_ROW_BYTES)
+    x = gd.points(write(tmp_path, kind), SPHERE, column="e", ids="id")
+    rows, names = ROWS[ORDER], [NAMES[i] for i in ORDER]
+    whole, sizes = parquet.RowGroup.decoded, []
+
+    def decoded(group: parquet.RowGroup) -> np.ndarray:
+        sizes.append(len(whole(group)))
+        return whole(group)
+
+    monkeypatch.setattr(parquet.RowGroup, "decoded", decoded)
+    for start, stop in [(0, 1000), (13, 500), (12, 14), (40, 41), (598, 602), (3, 3), (990, 1000)]:
+        assert np.array_equal(x.read(start, stop), rows[start:stop])
+        assert x.ids is not None
+        assert x.ids.read(start, stop).tolist() == names[start:stop]
+    assert set(sizes) == {1, 12, 17}  # the last ones of the files; the others have 97 rows
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda i: x.read(i, i + 70).tobytes(), range(0, 900, 11)))
+    assert found == [rows[i : i + 70].tobytes() for i in range(0, 900, 11)]
+    expected = gd.knn(gd.points(rows, SPHERE), k=2).compute()
+    assert np.array_equal(gd.knn(x, k=2).compute().indices, expected.indices)
+
+
+def test_what_is_wrong_in_a_large_row_group_is_named_by_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "BATCH_BYTES", 20 * parquet.LEAST_ROW_BYTES)
+    parts = [lists(ROWS[:50]), lists(ROWS[:1, :3]), lists(ROWS[:49])]
+    pq.write_table(pa.table({"e": pa.chunked_array(parts)}), tmp_path / "rows.parquet")
+    x = gd.points(tmp_path / "rows.parquet", SPHERE, column="e")
+    with pytest.raises(gd.PointShapeError, match="row group 0, row 50 has 3 numbers, not 4"):
+        gd.knn(x, k=2).compute()
 
 
 def test_an_admission_that_was_interrupted_goes_on(
@@ -165,11 +203,12 @@ def test_an_admission_that_was_interrupted_goes_on(
 ) -> None:
     monkeypatch.setattr(sources, "FRESH_SECONDS", -1.0)
     monkeypatch.setattr(admission, "DIGEST_BYTES", 64 * 16)
+    monkeypatch.setattr(admission, "SPAN_BYTES", 64 * 16)
     examine, seen = admission.examine, []
 
     def interrupted(*arguments: Any) -> Any:
-        seen.append(arguments[1])
-        if len(seen) == 9:
+        seen.append(range(*arguments[1:3]))
+        if len(seen) == 5:
             raise KeyboardInterrupt
         return examine(*arguments)
 
@@ -178,11 +217,10 @@ def test_an_admission_that_was_interrupted_goes_on(
         monkeypatch.setattr(admission, "examine", interrupted)
         with pytest.raises(KeyboardInterrupt):
             gd.knn(x, k=3).persist()
-        first = set(seen[:8])
-        seen[:] = [-1] * 9
+        first = [*chain(*seen[:4])]
+        seen[:] = [range(0)] * 5
         gd.knn(x, k=3).persist()
-    assert set(seen[9:]) | first == set(range(16))
-    assert len(seen[9:]) < 16
+    assert sorted([*first, *chain(*seen)]) == list(range(16))
 
 
 def test_a_source_of_many_files_travels(tmp_path: Path) -> None:

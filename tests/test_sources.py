@@ -89,7 +89,10 @@ def test_a_dask_dataframe_of_parquet_files_is_rows(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda part: part.assign(e=[None, *part.e[1:]]), r"partition 2.*row 0 is null"),
-        (lambda part: part.assign(e=[part.e[0][:1], *part.e[1:]]), "partition 2.*row 0 has 1 numbers"),
+        (
+            lambda part: part.assign(e=[part.e[0][:1], *part.e[1:]]),
+            "partition 2.*row 0 has 1 numbers",
+        ),
         (lambda part: part.assign(e=[row.astype("f8") for row in part.e]), "partition 2.*double"),
     ],
 )

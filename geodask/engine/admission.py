@@ -10,23 +10,29 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ..config import Settings
 from ..errors import StoreError
+from ..events import PlanEnded, PlanStarted, Stats, TaskDone
 from ..store.keys import canonical, content_key, digest, join_digests
 from ..store.objects import Objects
 from .checks import check_rows
 from .copies import found_copy, place_copy, remove_copy, remove_stale_stages, write_copy
 from .executors import Executor, Threads, bounded, tell_workers
 from .points import Points
+from .progress import Progress
 from .sources import is_settled
 from .space import check_space
 
 DIGEST_BYTES = 16 << 20
+SPAN_BYTES = 256 << 20
+"""Rows of a task, at least: where it begins and ends, storage may have to be decoded twice."""
 SAVE_SECONDS = 5.0
 ATTEMPTS = 3
 
@@ -62,9 +68,8 @@ class Admitted:
         same = x.source.fingerprint() == self._fingerprint
         if self.in_memory:
             blocks = range(_blocks(x))
-            same = self.content["digest"] == join_digests(
-                _examined(x, block, block + 1, "none", trusted=False)[1][block] for block in blocks
-            )
+            found = examine(x, 0, len(blocks), "none", trusted=False)
+            same = self.content["digest"] == join_digests(found[block] for block in blocks)
         if not same:
             raise StoreError(
                 f"{x.source.label} must stay as it is while a plan runs",
@@ -191,36 +196,52 @@ class Census:
         """That of all rows."""
         return join_digests(self.digests)
 
-    @property
-    def _step(self) -> int:
-        """Blocks read at once: a large chunk of the storage is decoded once for all in it."""
-        return max(1, self.x.source.chunk_rows // digest_rows(self.x))
-
     def take(self, engine: Executor) -> None:
         """Reads what is missing, on the engine's workers."""
-        step = self._step
-        spans = sorted({block - block % step for block in self.missing})
-        validate = self.settings.validate
-        calls = (
-            (self.x, first, min(first + step, self.blocks), validate, self.trusted)
-            for first in spans
-        )
-        try:
-            for found in bounded(engine, "gd-admission", examine, calls):
-                self._note(found)
-        finally:
-            self._save()
+        missing, validate = np.array(self.missing, int), self.settings.validate
+        with self._shown(len(missing)):
+            try:
+                calls = ((self.x, *span, validate, self.trusted) for span in self._spans(missing))
+                for found in bounded(engine, "gd-admission", examine, calls):
+                    self._note(found)
+            finally:
+                self._save()
 
     def take_along(self) -> Iterator[tuple[int, np.ndarray]]:
         """All blocks in turn, read here for another purpose, as (first row, rows)."""
-        for first in range(0, self.blocks, self._step):
-            stop = min(first + self._step, self.blocks)
-            rows, found = _examined(self.x, first, stop, self.settings.validate, trusted=False)
-            self._note(found)
-            yield first * digest_rows(self.x), rows
-        self._save()
+        validate = self.settings.validate
+        with self._shown(self.blocks):
+            for first, rows, found in _examined(self.x, 0, self.blocks, validate, trusted=False):
+                self._note(found)
+                yield first * digest_rows(self.x), rows
+            self._save()
+
+    def _spans(self, missing: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Runs of missing blocks start:stop, each for one reader."""
+        size = digest_rows(self.x)
+        cuts = self.x.source.cuts(SPAN_BYTES // max(1, self.x.row_bytes))
+        edges = sorted({-(-cut // size) for cut in cuts} | {0, self.blocks})
+        gaps = missing[1:][np.diff(missing) > 1].tolist()
+        bounds = sorted({*edges, *gaps})
+        for start, stop in pairwise(bounds):
+            inside = missing[(start <= missing) & (missing < stop)]
+            if len(inside):
+                yield int(inside[0]), int(inside[-1]) + 1
+
+    @contextmanager
+    def _shown(self, blocks: int) -> Iterator[None]:
+        """Shows progress in rows while blocks are taken."""
+        rows = len(self.x)
+        self._watch = Progress(self.settings.progress)
+        if blocks:
+            self._watch(PlanStarted("gd-admission", self.blocks, self.blocks - blocks, rows))
+        try:
+            yield
+        finally:
+            self._watch(PlanEnded(not self.missing))
 
     def _note(self, found: dict[int, str]) -> None:
+        self._watch(TaskDone(len(found), Stats()))
         self._digests |= {str(block): each for block, each in found.items()}
         if time.monotonic() - self._saved_at > SAVE_SECONDS:
             self._save()
@@ -244,19 +265,26 @@ class Census:
 
 
 def examine(x: Points, first: int, stop: int, validate: str, trusted: bool) -> dict[int, str]:
-    """Reads and checks the blocks first:stop at once; the digests of their rows."""
-    return _examined(x, first, stop, validate, trusted)[1]
+    """Reads and checks the blocks first:stop; the digests of their rows."""
+    digests: dict[int, str] = {}
+    for _, _, found in _examined(x, first, stop, validate, trusted):
+        digests |= found
+    return digests
 
 
 def _examined(
     x: Points, first: int, stop: int, validate: str, trusted: bool
-) -> tuple[np.ndarray, dict[int, str]]:
-    """The rows of some blocks, which are points, and their digests."""
+) -> Iterator[tuple[int, np.ndarray, dict[int, str]]]:
+    """Some blocks in turn: the first of those read at once, their rows, which are points, and the
+    digest of each. A large chunk of the storage is decoded once for all blocks in it."""
     size = digest_rows(x)
-    rows = x.read(first * size, min(stop * size, len(x)))
-    check_rows(x, rows, first * size, validate)
-    parts = {block: rows[(block - first) * size :][:size] for block in range(first, stop)}
-    return rows, {block: "" if trusted else _digest(part) for block, part in parts.items()}
+    step = max(1, x.source.chunk_rows // size)
+    cuts = [first, *range((first // step + 1) * step, stop, step), stop]
+    for low, high in pairwise(cuts):
+        rows = x.read(low * size, min(high * size, len(x)))
+        check_rows(x, rows, low * size, validate)
+        parts = {block: rows[(block - low) * size :][:size] for block in range(low, high)}
+        yield low, rows, {block: "" if trusted else _digest(part) for block, part in parts.items()}
 
 
 def digest_rows(x: Points) -> int:

@@ -39,37 +39,38 @@ def ids_dtype(path: str, column: str, kind: Any) -> np.dtype:
     )
 
 
-def decode_lists(table: Any, shape: tuple[int, ...], place: str) -> np.ndarray:
+def decode_lists(table: Any, shape: tuple[int, ...], place: str, first: int = 0) -> np.ndarray:
     """Rows (n, width) of a column of lists, or of plain numbers where the width is 1.
 
-    Raises PointShapeError where a list or a number is null, or a list has another length.
+    Raises PointShapeError where a list or a number is null, or a list has another length, with the
+    place and the number of the row, of which those in the table begin with ``first``.
     """
     column = _whole(table.column(0))
-    _refuse(column.is_null(), column, place, "is null")
+    _refuse_nulls(column, place, first, "is null")
     flat = column
     if hasattr(column, "flatten"):
         lengths = column.value_lengths().to_numpy(zero_copy_only=False)
         if len(bad := np.flatnonzero(lengths != shape[0])):
-            raise _wrong(place, bad, f"has {lengths[bad[0]]} numbers, not {shape[0]}")
+            raise _wrong(place, first + bad, f"has {lengths[bad[0]]} numbers, not {shape[0]}")
         flat = column.flatten()
     if flat.null_count:
         bad = np.flatnonzero(flat.is_null().to_numpy(zero_copy_only=False)) // max(1, shape[0])
-        raise _wrong(place, bad, "holds a null")
+        raise _wrong(place, first + bad, "holds a null")
     return flat.to_numpy(zero_copy_only=True).reshape(-1, *shape)
 
 
-def decode_columns(table: Any, shape: tuple[int, ...], place: str) -> np.ndarray:
+def decode_columns(table: Any, shape: tuple[int, ...], place: str, first: int = 0) -> np.ndarray:
     """Rows (n, width) of several columns of plain numbers."""
-    parts = [decode_lists(table.select([i]), (1,), place) for i in range(table.num_columns)]
+    parts = [decode_lists(table.select([i]), (1,), place, first) for i in range(table.num_columns)]
     return np.concatenate(parts, axis=1)
 
 
-def decode_ids(table: Any, shape: tuple[int, ...], place: str) -> np.ndarray:
+def decode_ids(table: Any, shape: tuple[int, ...], place: str, first: int = 0) -> np.ndarray:
     """Ids (n,) of a column of strings or integers."""
     import pyarrow as pa
 
     column = _whole(table.column(0))
-    _refuse(column.is_null(), column, place, "has no id")
+    _refuse_nulls(column, place, first, "has no id")
     if pa.types.is_integer(column.type):
         signed = pa.types.is_signed_integer(column.type)
         return column.to_numpy(zero_copy_only=True).astype(np.int64 if signed else np.uint64)
@@ -80,9 +81,10 @@ def _whole(column: Any) -> Any:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def _refuse(mask: Any, column: Any, place: str, text: str) -> None:
+def _refuse_nulls(column: Any, place: str, first: int, text: str) -> None:
     if column.null_count:
-        raise _wrong(place, np.flatnonzero(mask.to_numpy(zero_copy_only=False)), text)
+        bad = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
+        raise _wrong(place, first + bad, text)
 
 
 def _wrong(place: str, rows: np.ndarray, text: str) -> PointShapeError:

@@ -48,6 +48,9 @@ class Derived(Source):
     def chunk_rows(self) -> int:
         return self.base.chunk_rows
 
+    def cuts(self, rows: int) -> list[int]:
+        return self.base.cuts(rows)
+
     @property
     def decoded_bytes(self) -> int:
         return self.base.decoded_bytes + super().decoded_bytes

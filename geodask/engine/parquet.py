@@ -1,9 +1,14 @@
-"""Parquet and Arrow files as rows and ids: slices are read from the row groups they lie in."""
+"""Parquet and Arrow files as rows and ids: slices are read from the row groups they lie in.
+
+Small row groups are decoded whole and kept for the next slice. In large ones every thread reads on
+from where it was: whole, one may take six times the memory of its rows while it is decoded.
+"""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any
 
 import numpy as np
@@ -13,8 +18,14 @@ from .files import Files
 from .ipc import IPC_SUFFIXES, ipc_batch, ipc_layout
 from .sources import Source, reading
 
+BATCH_BYTES = 16 << 20
+"""What is decoded at once, and the size of a small row group."""
+LEAST_ROW_BYTES = 64
+BUFFER_BYTES = 8 << 20
 KEPT_GROUPS = 4
-"""Decoded row groups that a process keeps: slices of rows do not end where row groups do."""
+"""Small row groups, decoded, that a process keeps: slices of rows do not end where they do."""
+KEPT_READERS = 8
+"""Readers of large row groups that a process keeps, each of one thread."""
 
 
 @dataclass(frozen=True)
@@ -34,24 +45,34 @@ class Table(Source):
         while start < stop:
             i = int(np.searchsorted(ends, start, "right"))
             first = int(ends[i - 1]) if i else 0
-            pieces.append(self._group(i)[start - first : stop - first])
-            start += len(pieces[-1])
+            pieces += self._group(i, start - first, min(stop, int(ends[i])) - first)
+            start = int(ends[i])
         return pieces[1] if len(pieces) == 2 else np.concatenate(pieces)
 
-    def _group(self, i: int) -> np.ndarray:
+    def _group(self, i: int, low: int, high: int) -> list[np.ndarray]:
+        """Some rows of a row group, in pieces."""
         path, number = self.paths[self.groups[i, 0]], int(self.groups[i, 1])
         rows = int(self.groups[i, 2] - (self.groups[i - 1, 2] if i else 0))
         with reading(f"{path}, row group {number},"):
             file = File(self.files, path, tuple(self.files.state(path)))
-            with _turn(path, number, self.columns):
-                found = _decoded(file, number, self.columns, self.decode, self.shape[1:])
-        if found.dtype != self.dtype or len(found) != rows:
+            group = RowGroup(file, number, self.columns, self.decode, self.shape[1:])
+            if rows > self._batch_rows and not file.is_ipc:
+                found = _reader(group, self._batch_rows, get_ident()).read(low, high)
+            else:
+                with _turn(path, number, self.columns):
+                    whole = group.decoded()
+                found = [whole[low:high]] if len(whole) == rows else []
+        if sum(map(len, found)) != high - low or any(each.dtype != self.dtype for each in found):
             raise StoreError(
                 f"{path}, row group {number}, must have {rows} rows of {self.dtype}",
-                came=f"{len(found)} of {found.dtype} came",
+                came="others came",
                 do="Open the files again with gd.points.",
             )
         return found
+
+    @property
+    def _batch_rows(self) -> int:
+        return max(1, BATCH_BYTES // max(LEAST_ROW_BYTES, self.row_bytes))
 
     @property
     def travels(self) -> bool:
@@ -63,11 +84,18 @@ class Table(Source):
 
     @property
     def chunk_rows(self) -> int:
-        return int(np.diff(self.groups[:, 2], prepend=0).max(initial=1))
+        longest = int(np.diff(self.groups[:, 2], prepend=0).max(initial=1))
+        return min(longest, self._batch_rows)
+
+    def cuts(self, rows: int) -> list[int]:
+        ends, found = self.groups[:, 2], [0]
+        while found[-1] < self.shape[0]:
+            found.append(int(ends[min(np.searchsorted(ends, found[-1] + rows), len(ends) - 1)]))
+        return found[:-1]
 
     @property
     def decoded_bytes(self) -> int:
-        return KEPT_GROUPS * super().decoded_bytes
+        return KEPT_GROUPS * super().decoded_bytes + BUFFER_BYTES
 
     def fingerprint(self) -> list[Any]:
         with reading(self.label):
@@ -131,21 +159,90 @@ def _turn(path: str, group: int, columns: tuple[str, ...]) -> Lock:
     return Lock()
 
 
-@lru_cache(maxsize=KEPT_GROUPS)
-def _decoded(
-    file: File, group: int, columns: tuple[str, ...], decode: Any, shape: Any
-) -> np.ndarray:
-    """The rows of a row group, read-only."""
-    if file.is_ipc:
-        table = ipc_batch(file, group, columns)
-    else:
+@dataclass(frozen=True)
+class RowGroup:
+    """Some columns of a row group, and what makes rows of them."""
+
+    file: File
+    number: int
+    columns: tuple[str, ...]
+    decode: Callable[..., np.ndarray]
+    shape: tuple[int, ...]
+
+    @lru_cache(maxsize=KEPT_GROUPS)  # noqa: B019 (values, and few)
+    def decoded(self) -> np.ndarray:
+        """All of its rows, read-only."""
+        if self.file.is_ipc:
+            return self.rows(ipc_batch(self.file, self.number, self.columns), 0)
         import pyarrow.parquet as pq
 
-        with file.opened() as there, pq.ParquetFile(there, metadata=_footer(file)) as parquet:
-            table = parquet.read_row_group(group, columns=list(columns), use_threads=False)
-    found = decode(table.select(list(columns)), shape, f"{file.path}, row group {group}")
-    found.flags.writeable = False
-    return found
+        columns = list(self.columns)
+        with (
+            self.file.opened() as there,
+            pq.ParquetFile(there, metadata=_footer(self.file)) as parquet,
+        ):
+            table = parquet.read_row_group(self.number, columns=columns, use_threads=False)
+        return self.rows(table, 0)
+
+    def rows(self, table: Any, first: int) -> np.ndarray:
+        """Those of a part of it that begins with row ``first``."""
+        place = f"{self.file.path}, row group {self.number}"
+        found = self.decode(table.select(list(self.columns)), self.shape, place, first)
+        found.flags.writeable = False
+        return found
+
+
+class Reader:
+    """A row group from its first row on, a batch at a time; one that goes back begins again."""
+
+    def __init__(self, group: RowGroup, batch_rows: int):
+        self._group, self._batch_rows = group, batch_rows
+        self._open = ExitStack()
+        self._begin()
+
+    def read(self, low: int, high: int) -> list[np.ndarray]:
+        """The rows low:high in pieces; fewer where there are fewer."""
+        if low < self._first:
+            self._begin()
+        pieces = []
+        while low < high:
+            end = self._first + len(self._rows)
+            if low < end:
+                pieces.append(self._rows[low - self._first : high - self._first])
+                low = min(high, end)
+            elif not self._next(end):
+                break
+        return pieces
+
+    def _begin(self) -> None:
+        import pyarrow.parquet as pq
+
+        self._open.close()
+        file, number = self._group.file, self._group.number
+        there = self._open.enter_context(file.opened())
+        parquet = self._open.enter_context(
+            pq.ParquetFile(there, metadata=_footer(file), buffer_size=BUFFER_BYTES)
+        )
+        self._batches = parquet.iter_batches(
+            self._batch_rows, row_groups=[number], columns=list(self._group.columns),
+            use_threads=False,
+        )  # fmt: skip
+        self._first, self._rows = 0, np.empty(0)
+
+    def _next(self, first: int) -> bool:
+        import pyarrow as pa
+
+        batch = next(self._batches, None)
+        if batch is not None:
+            table = pa.Table.from_batches([batch])
+            self._first, self._rows = first, self._group.rows(table, first)
+        return batch is not None
+
+
+@lru_cache(maxsize=KEPT_READERS)
+def _reader(group: RowGroup, batch_rows: int, thread: int) -> Reader:
+    """That of a thread: no other one moves it."""
+    return Reader(group, batch_rows)
 
 
 def layout_of(file: File) -> tuple[Any, list[int]]:

@@ -70,6 +70,11 @@ class Source(ABC):
         """Rows that storage hands out at once; slices along its borders are read once."""
         return 1
 
+    def cuts(self, rows: int) -> list[int]:
+        """Where readers best begin who share the rows: borders of storage, some ``rows`` apart."""
+        step = -(-max(1, rows) // self.chunk_rows) * self.chunk_rows
+        return list(range(0, self.shape[0], step))
+
     def fingerprint(self) -> list[Any] | None:
         """What changes whenever the stored bytes do; None for memory, which has no such thing."""
         return None
