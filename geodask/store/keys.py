@@ -27,7 +27,7 @@ def content_key(spec: dict[str, Any]) -> str:
 
 def digest(data: Any) -> str:
     """The name of some bytes (bytes, or a contiguous array of them): 40 hexadecimal digits."""
-    flat = data if isinstance(data, bytes) else np.asarray(data).reshape(-1).view(np.uint8)
+    flat: Any = data if isinstance(data, bytes) else np.asarray(data).reshape(-1).view(np.uint8)
     return blake3(flat).hexdigest(length=KEY_BYTES)
 
 
