@@ -73,6 +73,20 @@ def test_nearest_neighbours_on_the_sphere(tmp_path: Path, options: tuple[str, ..
         assert not is_here or rows[name]["recall"] > 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--s3",)])
+def test_admission(tmp_path: Path, options: tuple[str, ...]) -> None:
+    size = ("--rows", "70001", "--repeats", "1")
+    printed, found = run(tmp_path, script("admission"), *size, *options)
+    assert {row["rows"] for row in found["rows"]} == {70_001}
+    assert len(found["rows"]) == (5 if options else 3)
+    assert found["killed"]["same"]
+    assert found["killed"]["blocks"] == 3
+    assert found["tables"]["right"]
+    assert found["share"] > 0
+    assert "ids and neighbours in the table right: True" in printed
+
+
 def test_a_missing_peer_is_left_out_and_named(tmp_path: Path) -> None:
     code = (
         "import sys, knn_sphere, peers; peers.installed = lambda module: False; "

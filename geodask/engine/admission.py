@@ -33,7 +33,8 @@ from .space import check_space
 DIGEST_BYTES = 16 << 20
 SPAN_BYTES = 256 << 20
 """Rows of a task, at least: where it begins and ends, storage may have to be decoded twice."""
-SAVE_SECONDS = 5.0
+SAVE_SECONDS = 1.0
+"""Digests are stored this often, or so seldom that it takes a twentieth of the time."""
 ATTEMPTS = 3
 
 
@@ -158,7 +159,7 @@ class Census:
         named = self.fingerprint is not None and x.source.name is not None
         self.trusted = named and settings.trust == "metadata"
         self._digests: dict[str, str] = {}
-        self._saved_at, self._known = time.monotonic(), 0
+        self._saved_at, self._known, self._pause = time.monotonic(), 0, SAVE_SECONDS
         self._key = None
         settled = is_settled(self.fingerprint or [])
         if named and (settled or self.trusted):
@@ -243,15 +244,17 @@ class Census:
     def _note(self, found: dict[int, str]) -> None:
         self._watch(TaskDone(len(found), Stats()))
         self._digests |= {str(block): each for block, each in found.items()}
-        if time.monotonic() - self._saved_at > SAVE_SECONDS:
+        if time.monotonic() - self._saved_at > self._pause:
             self._save()
 
     def _save(self) -> None:
+        begin = time.monotonic()
         if self._key is not None and len(self._digests) > self._known:
             remembered = {"digests": self._digests, "digest": content_key(self._digests)}
             self.objects.put(self._key, canonical(remembered).encode())
             self._known = len(self._digests)
         self._saved_at = time.monotonic()
+        self._pause = max(SAVE_SECONDS, 20 * (self._saved_at - begin))
 
     def _recall(self) -> None:
         found = self.objects.get(self._key) if self._key is not None else None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
-from threading import Lock, get_ident
+from threading import Lock, local
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,8 @@ LEAST_ROW_BYTES = 64
 BUFFER_BYTES = 8 << 20
 KEPT_GROUPS = 4
 """Small row groups, decoded, that a process keeps: slices of rows do not end where they do."""
-KEPT_READERS = 8
-"""Readers of large row groups that a process keeps, each of one thread."""
+KEPT_READERS = 2
+"""Tables whose large row groups a thread may read by turns."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class Table(Source):
             file = File(self.files, path, tuple(self.files.state(path)))
             group = RowGroup(file, number, self.columns, self.decode, self.shape[1:])
             if rows > self._batch_rows and not file.is_ipc:
-                found = _reader(group, self._batch_rows, get_ident()).read(low, high)
+                table = self.paths[0], self.columns
+                found = _readers.of(table, group, self._batch_rows).read(low, high)
             else:
                 with _turn(path, number, self.columns):
                     whole = group.decoded()
@@ -196,7 +197,7 @@ class Reader:
     """A row group from its first row on, a batch at a time; one that goes back begins again."""
 
     def __init__(self, group: RowGroup, batch_rows: int):
-        self._group, self._batch_rows = group, batch_rows
+        self.group, self._batch_rows = group, batch_rows
         self._open = ExitStack()
         self._begin()
 
@@ -218,13 +219,13 @@ class Reader:
         import pyarrow.parquet as pq
 
         self._open.close()
-        file, number = self._group.file, self._group.number
+        file, number = self.group.file, self.group.number
         there = self._open.enter_context(file.opened())
         parquet = self._open.enter_context(
             pq.ParquetFile(there, metadata=_footer(file), buffer_size=BUFFER_BYTES)
         )
         self._batches = parquet.iter_batches(
-            self._batch_rows, row_groups=[number], columns=list(self._group.columns),
+            self._batch_rows, row_groups=[number], columns=list(self.group.columns),
             use_threads=False,
         )  # fmt: skip
         self._first, self._rows = 0, np.empty(0)
@@ -235,14 +236,29 @@ class Reader:
         batch = next(self._batches, None)
         if batch is not None:
             table = pa.Table.from_batches([batch])
-            self._first, self._rows = first, self._group.rows(table, first)
+            self._first, self._rows = first, self.group.rows(table, first)
         return batch is not None
 
 
-@lru_cache(maxsize=KEPT_READERS)
-def _reader(group: RowGroup, batch_rows: int, thread: int) -> Reader:
-    """That of a thread: no other one moves it."""
-    return Reader(group, batch_rows)
+class Readers(local):
+    """Those of a thread, which no other one moves; they go with it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Any, Reader] = {}
+
+    def of(self, table: Any, group: RowGroup, batch_rows: int) -> Reader:
+        """That of a row group, after which no other one of its table is kept."""
+        found = self._kept.pop(table, None)
+        while len(self._kept) >= KEPT_READERS:
+            del self._kept[next(iter(self._kept))]
+        if found is None or found.group != group:
+            found = None  # before the next one takes its memory
+            found = Reader(group, batch_rows)
+        self._kept[table] = found
+        return found
+
+
+_readers = Readers()
 
 
 def layout_of(file: File) -> tuple[Any, list[int]]:
