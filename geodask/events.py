@@ -19,7 +19,8 @@ class Stats:
     measured: int = 0
     """Pairs whose rank was computed in float64."""
     flagged: int = 0
-    """Rows that came out undefined (NaN), such as a log at the cut locus."""
+    """Rows that came out undefined (NaN), such as a log at the cut locus; of a matrix, rows of each
+    tile that was computed."""
     near_limit: int = 0
     """Input rows whose coordinates have few digits left, such as those near the rim of a ball."""
     bytes_read: int = 0

@@ -61,8 +61,8 @@ def append_points(x: "Points", new: "Points") -> None:
 
 def _rows(x: "Points", new: "Points", spec: ArraySpec, block: int) -> np.ndarray:
     """The rows of a block, of which some may be there already."""
-    start = block * spec.rows_per_chunk
-    stop, old = start + spec.rows(block), len(x)
+    part, old = spec.region(block)[0], len(x)
+    start, stop = part.start, part.stop
     kept = x.read(min(start, old), min(stop, old))
     return np.concatenate([kept, new.read(max(start - old, 0), stop - old)])
 

@@ -130,9 +130,10 @@ class Run:
         if self.group.complete:
             self._todo.clear()
         # Marks may name what was found damaged before the run, and is not there any more.
-        keys = [*finish_keys(self.group, block), *self._partial_keys(block)]
+        layout = self.job.layout
+        keys = [*finish_keys(self.group, layout, block), *self._partial_keys(block)]
         self.group.forget(key for key in keys if not self.group.intact(key))
-        if not is_finished(self.group, block):
+        if not is_finished(self.group, layout, block):
             self._plan_block(block)
         return True
 

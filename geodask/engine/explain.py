@@ -14,7 +14,7 @@ class Explanation(Shown):
     rows: int
     """Output rows; of an iteration, the rows that it passes over."""
     blocks: int
-    """Blocks of output rows."""
+    """Blocks of the output: of rows, or tiles of a matrix."""
     panels: int
     """Panels of the other side; 0 where there is none."""
     flops: float
@@ -52,7 +52,7 @@ class Explanation(Shown):
     @property
     def facts(self) -> dict[str, str]:
         """All of it in words."""
-        tasks = f"{self.blocks} blocks of rows"
+        tasks = f"{self.blocks} blocks"
         if self.panels:
             tasks += f" x {self.panels} panels"
         if self.steps:

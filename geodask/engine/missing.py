@@ -25,16 +25,17 @@ def state_key(group: Group, step: int) -> str:
     return group.arrays[STATES].object_key(step)
 
 
-def finish_keys(group: Group, block: int) -> list[str]:
-    """The objects that finish a block: its rows of the result, or the state of a step."""
+def finish_keys(group: Group, layout: Layout, block: int) -> list[str]:
+    """The objects that finish a block: its part of the result, or the state of a step."""
     states = group.arrays.get(STATES)
     written = results(group) if states is None else [states]
-    return [array.object_key(block) for array in written]
+    return [array.object_key(chunk) for array in written for chunk in layout.chunks(block)]
 
 
-def is_finished(group: Group, block: int) -> bool:
+def is_finished(group: Group, layout: Layout, block: int) -> bool:
     """Whether what finishes a block is stored."""
-    return group.complete or all(key in group.digests for key in finish_keys(group, block))
+    keys = finish_keys(group, layout, block)
+    return group.complete or all(key in group.digests for key in keys)
 
 
 def next_step(group: Group | None, layout: Layout) -> int:
@@ -42,12 +43,12 @@ def next_step(group: Group | None, layout: Layout) -> int:
     steps = range(1, layout.blocks)
     if group is None:
         return steps.start
-    return next((step for step in steps if not is_finished(group, step)), steps[-1])
+    return next((step for step in steps if not is_finished(group, layout, step)), steps[-1])
 
 
 def block_tasks(group: Group | None, layout: Layout, block: int) -> list[Task]:
     """The tasks of a block that are not stored: panels, and the finish last."""
-    if group is not None and is_finished(group, block):
+    if group is not None and is_finished(group, layout, block):
         return []
     panels = list(layout.panels_of(block))
     if group is not None and panels:

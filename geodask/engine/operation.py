@@ -23,7 +23,8 @@ STATES = "states"
 
 @dataclass(frozen=True)
 class Layout:
-    """How output rows are cut into blocks, and the other side into panels.
+    """How the output is cut into blocks, of whole rows or of columns too, and the other side into
+    panels.
 
     A function of sizes and dtypes alone, never of the machine: it decides what a task is and what
     is stored, so a run may go on anywhere. ``others`` is 0 where there is no other side.
@@ -41,10 +42,16 @@ class Layout:
     base: str = ""
     iterative: bool = False
     """Blocks are the steps of an iteration over the other side's rows; block 0 is its start."""
+    columns: int | None = None
+    """Those of a matrix whose blocks are tiles; None where blocks are whole rows."""
+    columns_per_block: int = 1
+    symmetric: bool = False
+    """Blocks are the tiles on and above the diagonal, and the transpose of each is stored too."""
 
     @property
     def blocks(self) -> int:
-        return math.ceil(self.rows / self.rows_per_block) if self.rows else 0
+        down = math.ceil(self.rows / self.rows_per_block) if self.rows else 0
+        return down * (down + 1) // 2 if self.symmetric else down * self._across
 
     @property
     def panels(self) -> int:
@@ -52,7 +59,38 @@ class Layout:
 
     def block(self, i: int) -> tuple[int, int]:
         """The rows start, stop of block i."""
-        return i * self.rows_per_block, min((i + 1) * self.rows_per_block, self.rows)
+        row, _ = self._place(i)
+        return row * self.rows_per_block, min((row + 1) * self.rows_per_block, self.rows)
+
+    def columns_of(self, i: int) -> tuple[int, int]:
+        """The columns start, stop of tile i."""
+        assert self.columns is not None
+        _, column = self._place(i)
+        start = column * self.columns_per_block
+        return start, min(start + self.columns_per_block, self.columns)
+
+    def completes_rows(self, i: int) -> bool:
+        """Whether block i holds the ends of its rows: each row has one such block."""
+        return self._place(i)[1] == self._across - 1
+
+    def chunks(self, i: int) -> list[int]:
+        """The chunks of the result that block i writes: its own, and that of its transpose."""
+        row, column = self._place(i)
+        own, other = row * self._across + column, column * self._across + row
+        return [own, other] if self.symmetric and row != column else [own]
+
+    @property
+    def _across(self) -> int:
+        """Blocks side by side."""
+        return 1 if self.columns is None else math.ceil(self.columns / self.columns_per_block)
+
+    def _place(self, i: int) -> tuple[int, int]:
+        """Block i as (row, column) of blocks."""
+        if not self.symmetric:
+            return divmod(i, self._across)
+        # Column after column: the j before one have 1 + 2 + ... + j = j (j + 1) / 2 tiles.
+        column = (math.isqrt(8 * i + 1) - 1) // 2
+        return i - column * (column + 1) // 2, column
 
     def panel(self, p: int) -> tuple[int, int]:
         """The other side's rows start, stop of panel p."""
@@ -167,7 +205,7 @@ class Operation(ABC):
 
     @abstractmethod
     def outputs(self, inputs: tuple[Points, ...], layout: Layout) -> list[ArraySpec]:
-        """The arrays of the result, one chunk a block."""
+        """The arrays of the result, whose chunks are the blocks of the layout."""
 
     def partials(self, inputs: tuple[Points, ...], layout: Layout) -> ArraySpec | None:
         """The array of partial results, one chunk for each (block, panel), or None."""
@@ -198,7 +236,7 @@ class Operation(ABC):
 
     @abstractmethod
     def finish(self, work: Work, block: int, parts: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-        """The result's rows of a block, from its partial results as they are read one by one."""
+        """The result's values in a block, from its partial results as they are read one by one."""
 
     @abstractmethod
     def result(self, plan: Any, arrays: dict[str, Any], report: Any) -> Any:

@@ -48,8 +48,9 @@ class Report(Shown):
     blocks_stored: int
     """Tasks run now, and tasks whose results were found stored."""
     health: dict[str, int] = field(default_factory=dict)
-    """Counts of rows: ``undefined`` where NaN came out, ``near_limit`` where coordinates have less
-    than four binary digits left before they cannot tell points apart."""
+    """Counts of rows: ``undefined`` where NaN came out (of a matrix, in each computed tile),
+    ``near_limit`` where coordinates have less than four binary digits left before they cannot tell
+    points apart."""
     versions: dict[str, str] = field(default_factory=dict)
     stats: dict[str, float] = field(default_factory=dict)
     """Totals over all tasks, from this run and those it went on from."""
@@ -108,11 +109,10 @@ def place_of(values: Any) -> str:
 def stored_array(group: Group, array: ArraySpec) -> Any:
     """A Dask array over a stored array, every block compared with its digest when it is read."""
     import dask.array as da
+    from dask.array.core import normalize_chunks
 
-    if array.blocks == 0 or 0 in array.shape:
+    if array.blocks == 0:
         return da.zeros(array.shape, dtype=array.dtype)
-    sizes = tuple(array.rows(block) for block in range(array.blocks))
-    chunks = (sizes, *((side,) for side in array.shape[1:]))
     reader: Callable[..., np.ndarray]
     if group.objects.url == "memory:":
         reader, at = _read_here, (group,)
@@ -123,7 +123,7 @@ def stored_array(group: Group, array: ArraySpec) -> Any:
         *at,
         array,
         dtype=array.dtype,
-        chunks=chunks,
+        chunks=normalize_chunks(array.chunks, array.shape),
         meta=np.empty((0,) * len(array.shape), array.dtype),
     )
 
@@ -132,19 +132,18 @@ def load(group: Group, array: ArraySpec) -> np.ndarray:
     """A stored array in memory, every block compared with its digest."""
     out = np.empty(array.shape, array.dtype)
     for block in range(array.blocks):
-        start = block * array.rows_per_chunk
-        out[start : start + array.rows(block)] = group.read(array, block)
+        out[array.region(block)] = group.read(array, block)
     return out
 
 
 def _read_here(group: Group, array: ArraySpec, block_id: Any = None) -> np.ndarray:
-    return group.read(array, block_id[0])
+    return group.read(array, array.block_at(block_id))
 
 
 def _read_there(
     url: str, path: str, manifest: str, array: ArraySpec, block_id: Any = None
 ) -> np.ndarray:
-    return found_group(url, path, manifest).read(array, block_id[0])
+    return found_group(url, path, manifest).read(array, array.block_at(block_id))
 
 
 @lru_cache(maxsize=16)

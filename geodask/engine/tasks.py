@@ -50,14 +50,15 @@ def run_task(job: Job, task: Task, group: Group) -> Done:
     begin = time.perf_counter()
     for name, values in _compute(job, task, group, stats):
         array = group.arrays[name]
-        block = task.block
+        chunks = job.layout.chunks(task.block)
         if task.panel is not None:
-            block = task.block * job.layout.panels + task.panel
+            chunks = [task.block * job.layout.panels + task.panel]
         start = time.perf_counter()
-        key, digest, size = group.write(array, block, values)
+        for chunk, part in zip(chunks, (values, values.T), strict=False):
+            key, digest, size = group.write(array, chunk, part)
+            stats.bytes_written += size
+            digests[key] = digest
         stats.write_seconds += time.perf_counter() - start
-        stats.bytes_written += size
-        digests[key] = digest
     stats.seconds = time.perf_counter() - begin
     note_memory(stats)
     return Done(digests, stats)
@@ -74,7 +75,7 @@ def _compute(job: Job, task: Task, group: Group, stats: Stats) -> Iterator[tuple
     first, panels = task.block * layout.panels, layout.panels_of(task.block)
     parts = (group.read(group.arrays[PARTIALS], first + panel) for panel in panels)
     start, stop = layout.block(task.block)
-    stats.rows = stop - start
+    stats.rows = stop - start if layout.completes_rows(task.block) else 0
     yield from operation.finish(work, task.block, parts).items()
 
 

@@ -1,4 +1,4 @@
-"""The distances of all pairs of rows: the full matrix, block by block."""
+"""The distances of all pairs of rows: the full matrix, tile by tile."""
 
 import time
 from collections.abc import Iterable
@@ -20,8 +20,10 @@ from ..store.array import ArraySpec
 from .compared import check_points
 from .tiling import slice_rows
 
-BLOCK_BYTES = 32 << 20
-"""Bytes of a block of the matrix, which is whole rows."""
+SIDE = (512, 2048)
+"""Rows and columns of a square tile, at least and at most: a task of up to 32 MiB and a second."""
+TILES = 16
+"""So many tiles a side, as far as SIDE allows: those on the diagonal measure their pairs twice."""
 
 
 @dataclass(frozen=True)
@@ -43,68 +45,81 @@ class PairwiseResult:
 
 @dataclass(frozen=True)
 class Pairwise(Operation):
-    """The distances of each row of the first input to all of the last."""
+    """The distances of each row of the first input to all of the last; of one, each pair once."""
 
     name: ClassVar[str] = "pairwise"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def parameters(self) -> dict[str, Any]:
         return {}
 
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
-        x, y = inputs[0], inputs[-1]
-        return Layout(len(x), max(1, min(len(x), BLOCK_BYTES // (8 * max(1, len(y))))))
+        n, m = len(inputs[0]), len(inputs[-1])
+        shortest, longest = SIDE
+        rows = max(1, min(n, longest, max(shortest, -(-n // TILES))))
+        itself = len(inputs) == 1
+        columns = rows if itself else max(1, min(m, longest * longest // rows))
+        return Layout(n, rows, columns=m, columns_per_block=columns, symmetric=itself)
 
     def outputs(self, inputs: tuple[Points, ...], layout: Layout) -> list[ArraySpec]:
         shape = layout.rows, len(inputs[-1])
-        return [ArraySpec("distances", shape, layout.rows_per_block, "float64")]
+        sides = layout.rows_per_block, layout.columns_per_block
+        return [ArraySpec("distances", shape, sides[0], "float64", sides[1])]
+
+    def work(self, layout: Layout, block: int, panel: int | None) -> float:
+        (start, stop), (first, last) = layout.block(block), layout.columns_of(block)
+        return float(stop - start) * (last - first)
 
     def finish(self, work: Work, block: int, parts: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
         x, y = work.inputs[0], work.inputs[-1]
+        first, last = work.layout.columns_of(block)
         rows = x.read(*work.layout.block(block))
-        out = np.empty((len(rows), len(y)))
-        for first, others in stream(y, 0, len(y), self._step(work.inputs), work.stats):
+        out = np.empty((len(rows), last - first))
+        for number, others in stream(y, first, last, slice_rows(y, last - first), work.stats):
             with work.stats.timing_kernel():
                 ranks = all_ranks(x.manifold, rows, others)
-                out[:, first : first + len(others)] = x.manifold.rank_to_dist(ranks)
+                at = number - first
+                out[:, at : at + len(others)] = x.manifold.rank_to_dist(ranks)
+        work.stats.pairs += out.size
+        work.stats.measured += out.size
         work.stats.flagged += int(np.isnan(out).any(axis=1).sum())
         return {"distances": out}
 
-    def _step(self, inputs: tuple[Points, ...]) -> int:
-        return slice_rows(inputs[-1], Layout(0, 1, len(inputs[-1]), max(1, len(inputs[-1]))))
-
     def cost(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Cost:
         x, y = inputs[0], inputs[-1]
-        n, rows, step = x.manifold.n, layout.rows_per_block, min(self._step(inputs), len(y))
-        # The block as an array and as an object, ranks and distances of a slice, features of both,
+        n, rows, columns = x.manifold.n, layout.rows_per_block, layout.columns_per_block
+        step = min(slice_rows(y, columns), columns)
+        # The tile as an array and as an object, ranks and distances of a slice, features of both,
         # slices in use and being read, and pairs being measured.
-        block = 2 * 8 * rows * len(y) + 4 * 8 * rows * step
+        tile = 2 * 8 * rows * columns + 4 * 8 * rows * step
         features = (rows + step) * n * (16 + 3 * y.dtype.itemsize + x.manifold.working_bytes)
-        task_bytes = block + features + 2 * y.source.decoded_bytes + 96 * PAIRS
+        decoded = x.source.decoded_bytes + 2 * y.source.decoded_bytes
+        task_bytes = tile + features + decoded + 96 * PAIRS
         if budget.task_bytes is not None and task_bytes > budget.task_bytes:
             raise MemoryPlanError(
-                f"A task of pairwise needs {task_bytes} bytes, for {rows} x {len(y)} distances",
+                f"A task of pairwise needs {task_bytes} bytes, for {rows} x {columns} distances",
                 came=f"{budget.task_bytes} bytes are allowed for one",
-                do="Give the workers more memory or fewer threads, or compare with fewer rows.",
+                do="Give the workers more memory or fewer threads.",
             )
-        flops = 8 * n * float(len(x)) * len(y)
+        flops = 8 * n * sum(self.work(layout, block, None) for block in range(layout.blocks))
+        (out,) = self.outputs(inputs, layout)
         return Cost(
             flops=flops,
             worst_flops=flops,
-            bytes_read=layout.blocks * len(y) * y.row_bytes + len(x) * x.row_bytes,
-            bytes_written=8 * layout.blocks * rows * len(y),
+            bytes_read=layout.blocks * (rows * x.row_bytes + columns * y.row_bytes),
+            bytes_written=8 * out.blocks * rows * columns,
             task_bytes=task_bytes,
         )
 
     def trial(self, inputs: tuple[Points, ...], budget: Budget) -> float:
-        manifold, m = inputs[0].manifold, max(1, len(inputs[-1]))
+        manifold = inputs[0].manifold
         x, y = (manifold.random(rows, seed=rows).astype(np.float32) for rows in (256, 1024))
         manifold.rank_to_dist(all_ranks(manifold, x, y))  # compiles
         begin, runs = time.perf_counter(), 0
         while time.perf_counter() - begin < 0.5:
             manifold.rank_to_dist(all_ranks(manifold, x, y))
             runs += 1
-        return runs * len(x) * len(y) / (time.perf_counter() - begin) / m  # rows of the matrix
+        return runs * len(x) * len(y) / (time.perf_counter() - begin)
 
     def result(self, plan: Any, arrays: dict[str, Any], report: Report) -> PairwiseResult:
         return PairwiseResult(**arrays, report=report, plan=plan)
@@ -133,7 +148,8 @@ def pairwise(x: Points, y: Points | None = None) -> Plan:
     Notes
     -----
     Each distance is the one that `knn` gives, a function of the rank of the two rows alone, so its
-    bytes do not depend on chunks, threads or executors; and the matrix of one set is symmetric.
+    bytes do not depend on chunks, threads or executors. The matrix of one set is symmetric: half of
+    its tiles are computed, and each is stored at both of its places.
     """
     check_points("pairwise", x, y)
     return Plan(Pairwise(), (x,) if y is None else (x, y))

@@ -27,7 +27,7 @@ def fitting(
 
     Raises MemoryPlanError where it allows none.
     """
-    tiling = Tiling(max(1, layout.rows_per_block), slice_rows(y, layout))
+    tiling = Tiling(max(1, layout.rows_per_block), slice_rows(y, layout.others_per_panel))
     unit = min(y.source.chunk_rows, tiling.step)
     if allowed is None:
         return tiling
@@ -46,8 +46,8 @@ def fitting(
     return tiling
 
 
-def slice_rows(y: Points, layout: Layout) -> int:
-    """Rows read at once: some 24 MiB, in whole chunks of the storage."""
+def slice_rows(y: Points, most: int) -> int:
+    """Rows read at once: some 24 MiB and no more than that, in whole chunks of the storage."""
     unit = y.source.chunk_rows
-    rows = min(layout.others_per_panel, max(1, SLICE_BYTES // max(1, y.row_bytes)))
+    rows = min(most, max(1, SLICE_BYTES // max(1, y.row_bytes)))
     return unit * max(1, rows // unit)

@@ -11,28 +11,46 @@ from .objects import memory_objects
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """An array of a group, chunked along its first axis only."""
+    """An array of a group, in chunks of whole rows, or of rows and columns.
+
+    Its blocks are its chunks, numbered row after row of them.
+    """
 
     name: str
     shape: tuple[int, ...]
     rows_per_chunk: int
     dtype: str
+    columns_per_chunk: int | None = None
+    """None where chunks are whole rows."""
 
     @property
     def chunks(self) -> tuple[int, ...]:
-        return (max(1, self.rows_per_chunk), *(max(1, side) for side in self.shape[1:]))
+        sides = [self.rows_per_chunk, *self.shape[1:]]
+        if self.columns_per_chunk is not None:
+            sides[1] = self.columns_per_chunk
+        return tuple(max(1, side) for side in sides)
 
-    def object_key(self, block: int) -> str:
-        """The key of the object that holds a block of rows."""
-        return "/".join([self.name, "c", str(block), *["0"] * (len(self.shape) - 1)])
-
-    def rows(self, block: int) -> int:
-        """How many rows the block holds; the last may hold fewer."""
-        return min(self.rows_per_chunk, self.shape[0] - block * self.rows_per_chunk)
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """How many chunks there are along each axis."""
+        return tuple(-(-side // chunk) for side, chunk in zip(self.shape, self.chunks, strict=True))
 
     @property
     def blocks(self) -> int:
-        return math.ceil(self.shape[0] / max(1, self.rows_per_chunk))
+        return math.prod(self.grid)
+
+    def block_at(self, place: tuple[int, ...]) -> int:
+        """The number of the block at a place in the grid."""
+        return int(np.ravel_multi_index(place, self.grid))
+
+    def object_key(self, block: int) -> str:
+        """The key of the object that holds a block."""
+        return "/".join([self.name, "c", *map(str, np.unravel_index(block, self.grid))])
+
+    def region(self, block: int) -> tuple[slice, ...]:
+        """The part of the array that a block holds; the last along an axis may be smaller."""
+        places = zip(np.unravel_index(block, self.grid), self.chunks, self.shape, strict=True)
+        return tuple(slice(int(i) * c, min((int(i) + 1) * c, side)) for i, c, side in places)
 
     @property
     def nbytes(self) -> int:
@@ -40,16 +58,16 @@ class ArraySpec:
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def encode(self, values: np.ndarray) -> np.ndarray:
-        """The object's bytes: a whole chunk, little-endian, a short last one padded with zeros."""
+        """The object's bytes: a whole chunk, little-endian, a smaller block padded with zeros."""
         chunk = np.zeros(self.chunks, np.dtype(self.dtype).newbyteorder("<"))
         chunk[tuple(map(slice, values.shape))] = values
         return chunk.reshape(-1).view(np.uint8)
 
     def decode(self, data: np.ndarray, block: int) -> np.ndarray:
-        """The rows of a block from the object's bytes."""
+        """The values of a block from the object's bytes."""
         chunk = data.view(np.dtype(self.dtype).newbyteorder("<")).reshape(self.chunks)
-        shape = self.rows(block), *self.shape[1:]
-        return chunk[tuple(map(slice, shape))].astype(self.dtype, copy=False)
+        sides = (slice(part.stop - part.start) for part in self.region(block))
+        return chunk[tuple(sides)].astype(self.dtype, copy=False)
 
     def metadata(self) -> np.ndarray:
         """The array's zarr.json as zarr itself writes it, with raw chunks."""

@@ -183,8 +183,9 @@ class Group:
                 error = DamagedError(f"The digests of {name} in {self.name} are damaged. {AGAIN}")
                 error.spec = self.body["spec"]
                 raise error
-            keys = map(self.arrays[name].object_key, count())
-            self.digests.update(zip(keys, json.loads(bytes(found)), strict=False))
+            array = self.arrays[name]
+            keys = map(array.object_key, range(array.blocks))
+            self.digests.update(zip(keys, json.loads(bytes(found)), strict=True))
 
     def _write_body(self) -> None:
         attributes = {"geodask": sealed(self.body)}
