@@ -1,6 +1,7 @@
 """The full matrix of distances: that of the ranks, however it is cut, and of one set each once."""
 
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 import zarr
 
 import geodask as gd
+from geodask.engine.operation import Budget, Work
+from geodask.events import Stats
 from geodask.ops.pairwise import Pairwise
 from geodask.store.keys import digest
 from graphs import SPACES, all_ranks, rows
@@ -162,6 +165,23 @@ def test_memory_of_a_task_does_not_grow_with_the_columns() -> None:
     assert gd.pairwise(x, longer).explain().blocks == 50 * gd.pairwise(x, y).explain().blocks
 
 
+@pytest.mark.parametrize("on", [gd.Sphere(64), gd.Lorentz(64), gd.HyperbolicPolar(64)], ids=str)
+def test_a_task_keeps_to_its_memory(on: gd.Manifold, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("geodask.ops.pairwise.SIDE", (1, 1024))
+    monkeypatch.setattr("geodask.ops.pairwise.TILES", 1)
+    monkeypatch.setattr("geodask.ops.tiling.SLICE_BYTES", 24 << 20)
+    inputs = (gd.points(on.random(700, seed=0).astype(np.float32), on),)
+    layout, budget = Pairwise().layout(inputs), Budget("numpy", "cpu", "float32")
+    work = Work(inputs, layout, budget, Stats())
+    tracemalloc.start()
+    try:
+        assert Pairwise().finish(work, 0, ())["distances"].shape == (700, 700)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < Pairwise().cost(inputs, layout, budget).task_bytes
+
+
 def test_any_zarr_reader_reads_the_matrix(tmp_path: Path) -> None:
     sphere_plan().persist(tmp_path / "result")
     array: Any = zarr.open_array(tmp_path / "result" / "distances", mode="r")
@@ -210,13 +230,13 @@ import geodask.ops.pairwise as pairwise
 from graphs import SPACES, rows
 
 pairwise.SIDE, pairwise.TILES = (1, 20), 2
-all_ranks = pairwise.all_ranks
+all_dists = pairwise.all_dists
 
 def slow(*blocks):
     time.sleep(0.2)
-    return all_ranks(*blocks)
+    return all_dists(*blocks)
 
-pairwise.all_ranks = slow
+pairwise.all_dists = slow
 gd.pairwise(gd.points(rows("Sphere", 131), SPACES["Sphere"])).persist()
 """
 

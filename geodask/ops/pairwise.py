@@ -14,8 +14,7 @@ from ..engine.points import Points
 from ..engine.result import Report, place_of
 from ..engine.tasks import stream
 from ..errors import MemoryPlanError
-from ..kernels.pairwise import all_ranks
-from ..kernels.search import PAIRS
+from ..kernels.pairwise import GATHERED, all_dists
 from ..store.array import ArraySpec
 from .compared import check_points
 from .tiling import slice_rows
@@ -77,9 +76,8 @@ class Pairwise(Operation):
         out = np.empty((len(rows), last - first))
         for number, others in stream(y, first, last, slice_rows(y, last - first), work.stats):
             with work.stats.timing_kernel():
-                ranks = all_ranks(x.manifold, rows, others)
                 at = number - first
-                out[:, at : at + len(others)] = x.manifold.rank_to_dist(ranks)
+                out[:, at : at + len(others)] = all_dists(x.manifold, rows, others)
         work.stats.pairs += out.size
         work.stats.measured += out.size
         work.stats.flagged += int(np.isnan(out).any(axis=1).sum())
@@ -89,12 +87,12 @@ class Pairwise(Operation):
         x, y = inputs[0], inputs[-1]
         n, rows, columns = x.manifold.n, layout.rows_per_block, layout.columns_per_block
         step = min(slice_rows(y, columns), columns)
-        # The tile as an array and as an object, ranks and distances of a slice, features of both,
-        # slices in use and being read, and pairs being measured.
-        tile = 2 * 8 * rows * columns + 4 * 8 * rows * step
+        # The tile as an array and as an object, and a slice of it; features of both sides, slices
+        # in use and being read, and of pairs being measured up to sixteen arrays of coordinates.
+        tile = 2 * 8 * rows * columns + 8 * rows * step
         features = (rows + step) * n * (16 + 3 * y.dtype.itemsize + x.manifold.working_bytes)
         decoded = x.source.decoded_bytes + 2 * y.source.decoded_bytes
-        task_bytes = tile + features + decoded + 96 * PAIRS
+        task_bytes = tile + features + decoded + 16 * 8 * max(GATHERED, n * step)
         if budget.task_bytes is not None and task_bytes > budget.task_bytes:
             raise MemoryPlanError(
                 f"A task of pairwise needs {task_bytes} bytes, for {rows} x {columns} distances",
@@ -114,10 +112,10 @@ class Pairwise(Operation):
     def trial(self, inputs: tuple[Points, ...], budget: Budget) -> float:
         manifold = inputs[0].manifold
         x, y = (manifold.random(rows, seed=rows).astype(np.float32) for rows in (256, 1024))
-        manifold.rank_to_dist(all_ranks(manifold, x, y))  # compiles
+        all_dists(manifold, x, y)  # compiles
         begin, runs = time.perf_counter(), 0
         while time.perf_counter() - begin < 0.5:
-            manifold.rank_to_dist(all_ranks(manifold, x, y))
+            all_dists(manifold, x, y)
             runs += 1
         return runs * len(x) * len(y) / (time.perf_counter() - begin)
 
