@@ -259,6 +259,29 @@ def test_a_bad_row_is_named_with_its_file_and_row_group(
     assert not list(store.glob("knn-*"))
 
 
+def test_rows_that_are_no_points_are_named_so_too(tmp_path: Path, store: Path) -> None:
+    rows = ROWS.copy()
+    rows[700] *= 2
+    x = gd.points(write(tmp_path, rows=rows), SPHERE, column="e")
+    place = rf"row 299 \({tmp_path}/in/part-3\.parquet, row group 3, row 8\) is not of unit length"
+    with pytest.raises(gd.NotOnManifoldError, match=place):
+        gd.knn(x, k=2).persist()
+    with pytest.raises(gd.NotOnManifoldError, match=r"row 1, which is row 299 \(.*row group 3"):
+        gd.knn(x[[0, 299, 2]], k=2).persist()
+    assert not list(store.glob("knn-*"))
+
+
+def test_an_id_of_two_rows_is_named_with_both_places(tmp_path: Path) -> None:
+    names = pa.array([NAMES[3] if i == 210 else name for i, name in enumerate(NAMES)])
+    pq.write_table(table(id=names), tmp_path / "rows.parquet", row_group_size=100)
+    x = gd.points(tmp_path / "rows.parquet", SPHERE, column="e", ids="id")
+    places = r"row 3 \(.*row group 0, row 3\) and row 210 \(.*row group 2, row 10\)"
+    with pytest.raises(gd.SpecError, match=rf"several rows are named 'doc-3': {places}"):
+        x.take(["doc-3"])
+    with pytest.raises(gd.SpecError, match=r"row 1, which is row 0, which is row 210 \(.*row group 2"):
+        gd.concat([gd.points(ROWS[:1], SPHERE, ids=["doc-3"]), x[[210]]]).take(["doc-3"])
+
+
 def test_the_first_row_and_an_id_may_be_missing_too(tmp_path: Path) -> None:
     path = tmp_path / "bad.parquet"
     names = pa.array([None if i == 105 else f"{i}" for i in range(1000)])

@@ -49,7 +49,10 @@ def check_rows(x: "Points", rows: np.ndarray, first: int, validate: str) -> None
     if len(bad) == 0:
         return
     texts = x.manifold.complaint_texts
-    named = ", ".join(f"row {first + i * stride} {texts[int(codes[i])]}" for i in bad[:5])
+    places = (x.source.place(first + int(i) * stride) for i in bad[:5])
+    named = ", ".join(
+        f"{place} {texts[int(codes[i])]}" for i, place in zip(bad, places, strict=False)
+    )
     raise NotOnManifoldError(
         f"Rows must be points of {x.manifold}",
         came=f"in {x.source.label} {named}{' and more' if len(bad) > 5 else ''}",

@@ -51,6 +51,9 @@ class Derived(Source):
     def cuts(self, rows: int) -> list[int]:
         return self.base.cuts(rows)
 
+    def place(self, row: int) -> str:
+        return self.base.place(row)
+
     @property
     def decoded_bytes(self) -> int:
         return self.base.decoded_bytes + super().decoded_bytes
@@ -133,6 +136,9 @@ class Selected(Source):
         which = [rows.start, rows.stop, rows.step] if isinstance(rows, range) else digest(rows)
         return self.base.name and ["selected", self.base.name, which]
 
+    def place(self, row: int) -> str:
+        return f"row {row}, which is {self.base.place(int(self.rows[row]))}"
+
     @property
     def decoded_bytes(self) -> int:
         return self.base.decoded_bytes
@@ -187,6 +193,12 @@ class Joined(Source):
     def name(self) -> Any:
         names = [part.name for part in self.parts]
         return None if None in names else ["joined", *names]
+
+    def place(self, row: int) -> str:
+        ends = np.cumsum([part.shape[0] for part in self.parts])
+        i = int(np.searchsorted(ends, row, "right"))
+        inside = row - int(ends[i]) + self.parts[i].shape[0]
+        return f"row {row}, which is {self.parts[i].place(inside)}"
 
     @property
     def decoded_bytes(self) -> int:

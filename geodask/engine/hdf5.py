@@ -51,7 +51,7 @@ class Hdf5(Source):
 
     @property
     def label(self) -> str:
-        return f"{self.path}, dataset {self.dataset},"
+        return f"{self.path}, dataset {self.dataset}"
 
 
 def open_hdf5(files: Files, path: str, dataset: str | None) -> Source:

@@ -52,9 +52,11 @@ def rows_of(ids: Ids, wanted: Any, label: str) -> np.ndarray:
         unknown = asked[count == 0]
         raise KeyError(f"{label} has no rows named {_some(unknown)}. Pass ids that it has.")
     if len(position) > len(asked):
+        twice = int(np.flatnonzero(count > 1)[0])
+        places = (ids.source.place(int(each)) for each in np.sort(row[position == twice])[:3])
         raise SpecError(
             f"Ids of {label} must be unique where rows are looked up by them",
-            came=f"several rows are named {_some(asked[count > 1])}",
+            came=f"several rows are named {_some(asked[count > 1])}: {' and '.join(places)}",
             do="Rename them, or take rows by number.",
         )
     return row[np.argsort(position, kind="stable")]

@@ -102,6 +102,12 @@ class Table(Source):
         with reading(self.label):
             return self.files.states(list(self.paths))
 
+    def place(self, row: int) -> str:
+        i = int(np.searchsorted(self.groups[:, 2], row, "right"))
+        first = int(self.groups[i - 1, 2]) if i else 0
+        path, number = self.paths[self.groups[i, 0]], self.groups[i, 1]
+        return f"row {row} ({path}, row group {number}, row {row - first})"
+
     @property
     def name(self) -> Any:
         return ["parquet", list(self.columns), list(self.paths)]

@@ -89,6 +89,10 @@ class Source(ABC):
         """The source in words, for errors."""
         return "array in memory"
 
+    def place(self, row: int) -> str:
+        """Where a row lies, for errors."""
+        return f"row {row}"
+
     @property
     def row_bytes(self) -> int:
         """Bytes of a row."""
