@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import PointShapeError, SpecError, StoreError
 from .executors import tell_workers
 from .files import LOCAL, Files
+from .raw import raw_rows
 
 BLOCK_BYTES = 32 << 20
 FRESH_SECONDS = 2.0
@@ -183,6 +184,8 @@ class Zarr(Source):
     def _rows(self, start: int, stop: int) -> np.ndarray:
         with reading(self.label):
             array = self.open()
+            if (rows := raw_rows(array, start, stop)) is not None:
+                return rows
             if self.whole and start < stop:
                 check_chunks(array, self.files, self.label, start, stop)
             return native_rows(np.asarray(array[start:stop]))
