@@ -50,7 +50,15 @@ class PoincareBall(Conformal):
         return xp.where(xp.all(xp.isfinite(p), axis=-1), code, xp.full_like(code, 1))
 
     def near_limit(self, x: Any) -> Any:
-        return _left_to_rim(x) < 16 * eps(x)  # what the radius says, without a logarithm
+        limit = 16 * eps(x)  # what the radius says, without a logarithm
+        if not (is_host(x) and x.ndim == 2):
+            return _left_to_rim(x) < limit
+        from ..arrays.fused import row_norms
+
+        # |x| > 1 - limit where 1 - |x|^2 < limit, and is computed with n roundings at most.
+        near = ~(row_norms(widen(x)) <= 1 - 2 * limit - self.n * 2.0**-52)
+        near[near] = _left_to_rim(x[near]) < limit
+        return near
 
     # --- models ---------------------------------------------------------------------------------
 
