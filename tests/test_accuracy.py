@@ -5,6 +5,7 @@ from decimal import Decimal, localcontext
 from typing import Any
 
 import array_api_strict
+import numba
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ import geodask as gd
 import oracle
 from geodask.arrays.device import to_host
 from geodask.arrays.fused import pair_chords, row_norms
+from geodask.arrays.lanes import lane_product, lane_square
 from geodask.arrays.namespace import lane_sum, norm, unit
 from geodask.arrays.product import HostProduct, device_product, product_error
 from geodask.arrays.select import smallest
@@ -237,6 +239,14 @@ def test_lane_sums_have_the_same_bytes_however_they_are_made(n: int) -> None:
     assert all(np.asarray(way).tobytes() == bits for way in ways)
 
 
+@numba.njit
+def of_lanes(x, p):
+    products, squares = np.empty(len(x)), np.empty(len(x))
+    for i in range(len(x)):
+        products[i], squares[i] = lane_product(x[i], p), lane_square(x[i], p)
+    return products, squares
+
+
 @pytest.mark.parametrize("n", [1, 7, 8, 17, 384])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_compiled_loops_have_the_bytes_of_lane_sums(dtype: str, n: int) -> None:
@@ -245,6 +255,9 @@ def test_compiled_loops_have_the_bytes_of_lane_sums(dtype: str, n: int) -> None:
     rows, others = np.indices((30, 30)).reshape(2, -1)
     a, b = x.astype(float), y.astype(float)
     assert row_norms(x).tobytes() == np.sqrt(lane_sum(a * a)).tobytes()
+    products, squares = of_lanes(x, b[0])
+    assert products.tobytes() == lane_sum(a * b[0]).tobytes()
+    assert squares.tobytes() == lane_sum((a - b[0]) ** 2).tobytes()
     u, v = (a * s[:, None])[rows], (b * t[:, None])[others]
     near, far = pair_chords(x, s, rows, y, t, others)
     assert near.tobytes() == lane_sum((u - v) ** 2).tobytes()

@@ -13,6 +13,7 @@ from mpmath import mp, mpf
 import geodask as gd
 from geodask.arrays.device import to_host
 from geodask.arrays.doubled import one_minus_square
+from geodask.arrays.elementary import asinhs
 from geodask.arrays.series import asinh
 from geodask.kernels.lists import one_each
 from geodask.kernels.nearest import HostNearest
@@ -59,6 +60,19 @@ def test_asinh_is_right_and_has_the_same_bytes_everywhere() -> None:
     assert np.concatenate([asinh(x[i : i + 1]) for i in range(0, 2000, 97)]).tobytes() == (
         found[:2000:97].tobytes()
     )
+
+
+def test_compiled_asinh_is_right_wherever_a_number_stands() -> None:
+    x = np.concatenate([[0.0], np.logspace(-300, 150, 2000), np.linspace(0.1, 3, 5000)])
+    found = np.empty_like(x)
+    asinhs(x, found)
+    for a, b in zip(x, found, strict=True):
+        assert abs(mpf(b) - mp.asinh(mpf(a))) <= 1e-15 * b
+    for size in (1, 3, 128):
+        parts = [np.empty_like(x[i : i + size]) for i in range(0, len(x), size)]
+        for i, part in enumerate(parts):
+            asinhs(x[i * size : (i + 1) * size], part)
+        assert np.concatenate(parts).tobytes() == found.tobytes()
 
 
 @each_library
@@ -151,6 +165,19 @@ def test_rows_near_the_rim_are_counted() -> None:
     assert gd.knn(near, far, k=2).compute().report.health["near_limit"] == 10
     assert gd.plan(gd.dist, near[:1], far).compute().report.health["near_limit"] == 10
     assert "near_limit 10" in repr(gd.knn(far, near, k=2).compute().report)
+
+
+@pytest.mark.parametrize("n", [1, 3, 900])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_the_rows_near_the_rim_are_the_same_one_by_one(dtype: str, n: int) -> None:
+    on, eps = gd.PoincareBall(n), np.finfo(dtype).eps
+    gaps = eps * np.concatenate([np.linspace(0, 40, 200), 2.0 ** np.arange(6, 10)])
+    x = np.random.default_rng(0).standard_normal((len(gaps), n))
+    x *= (np.sqrt(1 - gaps) / np.linalg.norm(x, axis=1))[:, None]
+    x = x.astype(dtype)
+    found = on.near_limit(x)
+    assert found.tolist() == [bool(on.near_limit(row)) for row in x]
+    assert 0 < found.sum() < len(x)
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300, 1e160, 3.0])

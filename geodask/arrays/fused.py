@@ -9,6 +9,7 @@ import numba
 import numpy as np
 
 from .doubled import SPLITTER
+from .lanes import lane_product
 
 compiled = numba.njit(nogil=True, cache=True)
 
@@ -18,29 +19,12 @@ def fold_lanes(lane):
     return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]))
 
 
-@numba.njit(nogil=True, cache=True, inline="always")  # as a call it takes twice as long
-def square_sum(v, lane):
-    """``lane_sum(v * v)`` of a row, in float64; ``lane`` is room for eight numbers."""
-    n = len(v)
-    whole = n - n % 8
-    lane[:] = 0.0
-    for start in range(0, whole, 8):
-        for w in range(8):
-            value = np.float64(v[start + w])
-            lane[w] += value * value
-    for w in range(n - whole):
-        value = np.float64(v[whole + w])
-        lane[w] += value * value
-    return fold_lanes(lane)
-
-
 @compiled
 def row_norms(x):
     """``sqrt(lane_sum(x * x))`` in float64: (rows, n) -> (rows,)."""
     out = np.empty(len(x), np.float64)
-    lane = np.empty(8, np.float64)
     for i in range(len(x)):
-        out[i] = np.sqrt(square_sum(x[i], lane))
+        out[i] = np.sqrt(lane_product(x[i], x[i]))
     return out
 
 

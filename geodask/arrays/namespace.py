@@ -69,11 +69,14 @@ def _scaled(v: Any) -> tuple[Any, Any]:
 
 
 def widen(x: Any) -> Any:
-    """Floats as the compiled loops know them: float16 as float32, exactly, and in native order."""
+    """Floats as the compiled loops know them: float16 as float32, exactly, and in native order.
+
+    Rows on the host are contiguous.
+    """
     xp = namespace(x)
     if xp.finfo(x.dtype).bits == 16:
-        return xp.astype(x, xp.float32)
-    return x if not is_host(x) or x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+        x = xp.astype(x, xp.float32)
+    return np.asarray(x, x.dtype.newbyteorder("="), order="C") if is_host(x) else x
 
 
 def sqrt(x: Any) -> Any:

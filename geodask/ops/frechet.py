@@ -72,7 +72,7 @@ class Mean(Iterative):
     started: bool
 
     name: ClassVar[str] = "mean"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def parameters(self) -> dict[str, Any]:
         return dict(vars(self))
