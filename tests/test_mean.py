@@ -11,7 +11,8 @@ import zarr
 
 import geodask as gd
 from geodask.arrays.logs import GROUP
-from geodask.kernels.moments import FUSED, _add_terms, add_logs, merged, no_sums
+from geodask.kernels.moments import add_logs, merged, no_sums
+from geodask.manifolds.base import Manifold
 from geodask.ops.frechet import Mean
 from test_resume import start_and_kill
 
@@ -293,7 +294,7 @@ def test_stored_weights_are_checked_as_they_are_read(tmp_path: Path) -> None:
 # --- sums -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("manifold", [m for m in SPACES if type(m) in FUSED], ids=str)
+@pytest.mark.parametrize("manifold", SPACES[:7], ids=str)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_compiled_sums_are_those_of_the_reference(manifold: gd.Manifold, dtype: str) -> None:
     x = manifold.random(700, seed=1).astype(dtype)
@@ -306,7 +307,7 @@ def test_compiled_sums_are_those_of_the_reference(manifold: gd.Manifold, dtype: 
         x[9] = -x[3]
     quick, slow = no_sums(manifold), no_sums(manifold)
     add_logs(manifold, p, x, weights, quick)
-    _add_terms(manifold, p, x.astype(np.float64), weights, slow)
+    Manifold.add_logs(manifold, p, x.astype(np.float64), weights, slow)
     np.testing.assert_allclose(quick.sum(0), slow.sum(0), rtol=1e-12, atol=1e-11)
     assert quick.sum(0)[-2] == 1 + isinstance(manifold, gd.Sphere)
 

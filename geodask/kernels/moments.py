@@ -1,20 +1,13 @@
 """Sums of the logarithms of rows at a point: what a step towards a mean asks of the data."""
 
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays.logs import EXTRAS, GROUP, add_terms, ball_logs, flat_logs, sphere_logs
-from ..arrays.namespace import lane_sum, widen
+from ..arrays.logs import EXTRAS
+from ..arrays.namespace import widen
 from ..manifolds.base import Manifold
-from ..manifolds.euclidean import Euclidean
-from ..manifolds.poincare import PoincareBall
-from ..manifolds.sphere import Sphere
-
-BLOCK = 8 * GROUP
-"""Rows whose terms are computed at once, by libraries whose last digit may differ between the body
-and the tail of an array: so blocks are the same however the rows come."""
 
 
 class Moments(NamedTuple):
@@ -47,7 +40,7 @@ def add_logs(
     The rows must begin a group of `GROUP`, counted from where the sums began, so that the sums do
     not depend on how many come at once.
     """
-    FUSED.get(type(manifold), _add_terms)(manifold, p, widen(x), weights, sums)
+    manifold.add_logs(p, widen(x), weights, sums)
 
 
 def merged(parts: Iterable[np.ndarray]) -> np.ndarray:
@@ -74,36 +67,3 @@ def moments(sums: np.ndarray) -> Moments:
         )
     over = weight if weight > 0 else 1.0
     return Moments(total[:n] / over, square / over, bending / over, weight, undefined, beyond)
-
-
-def _add_terms(
-    manifold: Manifold, p: np.ndarray, x: np.ndarray, weights: np.ndarray, sums: np.ndarray
-) -> None:
-    """The reference: the logs as the manifold computes them."""
-    far = manifold.injectivity_radius / 2 / manifold.unit
-    for start in range(0, len(x), BLOCK):
-        rows = slice(start, min(start + BLOCK, len(x)))
-        used = weights[rows] > 0
-        with np.errstate(all="ignore"):  # rows without a log are counted
-            logs = manifold.log_frame(p, manifold.canonical(x[rows]))
-        square = lane_sum(logs * logs)
-        lost = used & ~np.isfinite(square)
-        dist = np.where(lost, 0.0, np.sqrt(square))
-        weight = np.where(used & ~lost, weights[rows], 0.0)
-        columns = [dist * dist, manifold.bending(dist), np.ones(len(dist))]
-        terms = np.column_stack([np.where(lost[:, None], 0.0, logs), *columns]) * weight[:, None]
-        add_terms(np.column_stack([terms, lost, used & (dist >= far)]), sums)
-
-
-def _add_ball(
-    manifold: Any, p: np.ndarray, x: np.ndarray, weights: np.ndarray, sums: np.ndarray
-) -> None:
-    ball_logs(x, weights, p, float(1 / manifold.weight(p)), sums)
-
-
-FUSED: dict[type[Manifold], Callable[..., None]] = {
-    Euclidean: lambda manifold, p, x, weights, sums: flat_logs(x, weights, p, sums),
-    Sphere: lambda manifold, p, x, weights, sums: sphere_logs(x, weights, p, sums),
-    PoincareBall: _add_ball,
-}
-"""The spaces whose logs are compiled together with their sums."""

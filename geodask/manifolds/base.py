@@ -31,8 +31,12 @@ import numpy as np
 
 from ..arrays.device import to_host
 from ..arrays.difference import PairScores
-from ..arrays.namespace import namespace, widen
+from ..arrays.namespace import lane_sum, namespace, widen
 from ..errors import PointShapeError, SpecError
+
+SUMMED = 1024
+"""Rows whose logs are summed at once, whole groups of `arrays.logs`. A library's last digit may
+differ between the body and the tail of an array: so blocks are the same however the rows come."""
 
 BEYOND = -(2.0**126)
 """Far under every other product. Not -inf: libraries pad with zeros, and their product is NaN."""
@@ -244,6 +248,28 @@ class Manifold(ABC):
         ``dist`` and the result are those of curvature 1, 0 or -1: t cot t, 1 or t coth t.
         """
         return 0 * dist + 1
+
+    def add_logs(self, p: np.ndarray, x: np.ndarray, weights: np.ndarray, sums: np.ndarray) -> None:
+        """Adds what `arrays.logs` says of the logs at p (n,) of stored rows (rows, n) to its sums.
+
+        The rows begin a group of them.
+        """
+        from ..arrays.logs import add_terms
+
+        far = self.injectivity_radius / 2 / self.unit
+        for start in range(0, len(x), SUMMED):
+            rows = slice(start, min(start + SUMMED, len(x)))
+            used = weights[rows] > 0
+            with np.errstate(all="ignore"):  # rows without a log are counted
+                logs = self.log_frame(p, self.canonical(x[rows]))
+            square = lane_sum(logs * logs)
+            lost = used & ~np.isfinite(square)
+            dist = np.where(lost, 0.0, np.sqrt(square))
+            weight = np.where(used & ~lost, weights[rows], 0.0)
+            columns = [dist * dist, self.bending(dist), np.ones(len(dist))]
+            terms = np.column_stack([np.where(lost[:, None], 0.0, logs), *columns])
+            counts = [lost, used & (dist >= far)]
+            add_terms(np.column_stack([terms * weight[:, None], *counts]), sums)
 
     # --- exact neighbours -----------------------------------------------------------------------
 

@@ -90,6 +90,11 @@ class Euclidean(Manifold):
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         return u + namespace(p).zeros_like(p + q)
 
+    def add_logs(self, p: np.ndarray, x: np.ndarray, weights: np.ndarray, sums: np.ndarray) -> None:
+        from ..arrays.logs import flat_logs
+
+        flat_logs(x, weights, p, sums)
+
     # --- exact neighbours -----------------------------------------------------------------------
 
     def features(self, x: Any) -> Any:

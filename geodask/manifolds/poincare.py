@@ -111,6 +111,11 @@ class PoincareBall(Conformal):
         tangent = radial.parts(direction, self.to_frame(p, u))
         return like(self.from_polar(*radial.exp(direction, radius, *tangent)), p, u)
 
+    def add_logs(self, p: np.ndarray, x: np.ndarray, weights: np.ndarray, sums: np.ndarray) -> None:
+        from ..arrays.logs import ball_logs
+
+        ball_logs(x, weights, p, _to_rim(p[None])[0], sums)
+
     def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
         square = sum(((a - b) * (a - b) for a, b in zip(p, q, strict=True)), Decimal(0))
         inside = [1 - sum((a * a for a in each), Decimal(0)) for each in (p, q)]

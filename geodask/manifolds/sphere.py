@@ -147,6 +147,11 @@ class Sphere(Manifold):
         # Closer to the antipode than the rounding of two unit vectors: no direction is left.
         return far <= 2 * eps(far)
 
+    def add_logs(self, p: np.ndarray, x: np.ndarray, weights: np.ndarray, sums: np.ndarray) -> None:
+        from ..arrays.logs import sphere_logs
+
+        sphere_logs(x, weights, p, sums)
+
     # --- exact neighbours -----------------------------------------------------------------------
 
     def features(self, x: Any) -> Any:
