@@ -198,7 +198,11 @@ CLAIMED = {
 def test_means_from_zarr(tmp_path: Path) -> None:
     size = ("--rows", "3000", "--dimensions", "5", "--repeats", "2")
     printed, found = run(tmp_path, script("mean"), *size)
-    assert len(found["rows"]) == 9
+    assert len(found["rows"]) == 12
+    there = importlib.util.find_spec("geomstats") is not None
+    assert len(found["peers"]) == (6 if there else 0)
+    assert all(row["sound"] for row in found["peers"])
+    assert ("geomstats is not installed" in printed) != there
     for row in found["rows"]:
         assert len(row["seconds"]) == 2
         assert row["space"] in printed
