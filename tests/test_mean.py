@@ -14,6 +14,7 @@ from geodask.arrays.logs import GROUP
 from geodask.kernels.moments import add_logs, merged, no_sums
 from geodask.manifolds.base import Manifold
 from geodask.ops.frechet import Mean
+from geodask.store.keys import digest
 from test_resume import start_and_kill
 
 SPACES = [
@@ -323,6 +324,28 @@ def test_sums_do_not_depend_on_slices(manifold: gd.Manifold) -> None:
             rows = slice(low, low + step)
             add_logs(manifold, manifold.canonical(x[:1])[0], x[rows], weights[rows], sliced)
         assert sliced.tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("manifold", "expected"),
+    [
+        (gd.Euclidean(19), "230faf8b284f85086e7727c7cf233c76c775e3e4"),
+        (gd.Sphere(19), "4bb01ff0c2aa5b42efc7ae99a3d4919e9ca3425a"),
+        (gd.PoincareBall(19), "321dcd27d0c5d336fa4cbe7f1f36519de8b89d0d"),
+    ],
+    ids=str,
+)
+def test_the_bytes_of_compiled_sums_change_only_with_a_version(
+    manifold: gd.Manifold, expected: str
+) -> None:
+    """Golden digests, of whatever processor: where they change, raise `Mean.version` with them."""
+    rng = np.random.default_rng(5)
+    x = (rng.integers(-99, 100, (700, 19)) / 512).astype(np.float32)
+    weights, sums = rng.integers(0, 4, 700).astype(np.float64), no_sums(manifold)
+    p = np.eye(19)[0] * (1.0 if isinstance(manifold, gd.Sphere) else 0.5)
+    add_logs(manifold, p, x, weights, sums)
+    assert sums.sum(0)[-2] == 0
+    assert digest(sums.tobytes()) == expected
 
 
 def test_sums_of_slices_lose_nothing() -> None:
