@@ -278,7 +278,7 @@ def test_an_id_of_two_rows_is_named_with_both_places(tmp_path: Path) -> None:
     places = r"row 3 \(.*row group 0, row 3\) and row 210 \(.*row group 2, row 10\)"
     with pytest.raises(gd.SpecError, match=rf"several rows are named 'doc-3': {places}"):
         x.take(["doc-3"])
-    with pytest.raises(gd.SpecError, match=r"row 1, which is row 0, which is row 210 \(.*row group 2"):
+    with pytest.raises(gd.SpecError, match=r"row 1, which .* is row 210 \(.*row group 2"):
         gd.concat([gd.points(ROWS[:1], SPHERE, ids=["doc-3"]), x[[210]]]).take(["doc-3"])
 
 
