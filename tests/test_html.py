@@ -60,3 +60,11 @@ def test_plans_and_results_show_what_they_say_in_words(x: gd.Points) -> None:
         assert "flops" in text(explained._repr_html_())
         assert f"{result.report.seconds:.3g} s" in text(result.report._repr_html_())
         assert "certified 100.00%" in text(result._repr_html_())
+
+
+def test_every_result_shows_its_report(x: gd.Points) -> None:
+    plans = [gd.pairwise(x), gd.mean(x[:1]), gd.ranks(x, [[0, 1]]), gd.plan(gd.dist, x, x)]
+    for plan in plans:
+        shown = text(plan.persist()._repr_html_())
+        assert "stored in" in shown
+        assert "time" in shown

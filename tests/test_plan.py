@@ -4,6 +4,7 @@ import io
 import pickle
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask
 import numpy as np
@@ -13,6 +14,7 @@ import zarr
 
 import geodask as gd
 from geodask.config import settings
+from geodask.engine import progress
 from geodask.engine.driver import Run
 from geodask.engine.execution import SHARE
 from geodask.engine.executors import Dask
@@ -237,6 +239,7 @@ def drive(bar: Progress) -> None:
 def test_progress_shows_rows_a_second_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(progress, "DELAY", 0.0)
     drive(Progress("on"))
     shown = screen.getvalue()
     assert "gd-knn-12345678" in shown
@@ -245,6 +248,25 @@ def test_progress_shows_rows_a_second_and_time_left(monkeypatch: pytest.MonkeyPa
     assert "100/100 rows" in shown
     assert "rows/s" in shown
     assert "<" in shown
+
+
+def test_a_notebook_shows_progress_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setattr(progress, "find_spec", lambda name: None)  # no widgets: as text
+    monkeypatch.setattr(progress, "DELAY", 0.0)
+    screen = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", screen)
+    drive(Progress("auto"))
+    assert "100/100 rows" in screen.getvalue()
+
+
+def test_what_is_done_at_once_shows_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(progress, "DELAY", 60.0)
+    drive(Progress("on"))
+    assert screen.getvalue() == ""
 
 
 @pytest.mark.parametrize("mode", ["off", "auto"])

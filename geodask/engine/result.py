@@ -15,7 +15,7 @@ from ..store.array import ArraySpec
 from ..store.group import Group, find
 from ..store.keys import canonical
 from ..store.objects import open_objects
-from .html import Shown
+from .html import Shown, card
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,6 +74,15 @@ class Report(Shown):
     @property
     def title(self) -> str:
         return f"Report of {self.operation} {self.key[:8]}"
+
+
+class Result:
+    """What a plan gives. A notebook shows it with its report."""
+
+    report: Report
+
+    def _repr_html_(self) -> str:
+        return card(repr(self).strip("<>"), self.report.facts)
 
 
 def make_report(facts: dict[str, Any], stats: Stats) -> dict[str, Any]:

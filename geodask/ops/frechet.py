@@ -15,7 +15,7 @@ from ..engine.iteration import Iterative, steps_layout
 from ..engine.operation import Budget, Cost, Layout, Work
 from ..engine.plan import Plan
 from ..engine.points import Points
-from ..engine.result import Report
+from ..engine.result import Report, Result
 from ..engine.tasks import stream
 from ..errors import CutLocusError
 from ..kernels.descent import State, advance, begin, converged, finished
@@ -35,7 +35,7 @@ FIRST_ROWS, FIRST_PASSES, FIRST_TOL = 4096, 20, 1e-2
 
 
 @dataclass(frozen=True)
-class MeanResult:
+class MeanResult(Result):
     """The mean and how well it is known."""
 
     point: np.ndarray

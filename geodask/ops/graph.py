@@ -8,9 +8,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ..engine.executors import tell_workers
-from ..engine.html import card
 from ..engine.points import Points
-from ..engine.result import Report
+from ..engine.result import Result
 from ..errors import StoreError
 
 PART_PAIRS = 1 << 20
@@ -28,10 +27,9 @@ class Edges(NamedTuple):
     """(pairs,) float64, in the unit of the metric."""
 
 
-class Graph(ABC):
+class Graph(Result, ABC):
     """Pairs of rows of one set, or of two, part by part: no more than a part is ever in memory."""
 
-    report: Report
     symmetric: ClassVar[bool] = False
     """Whether a pair of one set stands for both directions."""
 
@@ -42,9 +40,6 @@ class Graph(ABC):
     @abstractmethod
     def parts(self) -> list[Any]:
         """Dask's delayed `Edges`, by rows."""
-
-    def _repr_html_(self) -> str:
-        return card(repr(self).strip("<>"), self.report.facts)
 
     def edges(self) -> Iterator[Edges]:
         """The pairs in memory, part after part."""

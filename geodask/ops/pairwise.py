@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..engine.html import card
 from ..engine.operation import Budget, Cost, Layout, Operation, Work
 from ..engine.plan import Plan
 from ..engine.points import Points
-from ..engine.result import Report, place_of
+from ..engine.result import Report, Result, place_of
 from ..engine.tasks import stream
 from ..errors import MemoryPlanError
 from ..kernels.pairwise import GATHERED, all_dists
@@ -26,7 +25,7 @@ TILES = 16
 
 
 @dataclass(frozen=True)
-class PairwiseResult:
+class PairwiseResult(Result):
     """The matrix: a Dask array after `persist`, numpy after `compute`."""
 
     distances: Any
@@ -37,9 +36,6 @@ class PairwiseResult:
     def __repr__(self) -> str:
         n, m = self.distances.shape
         return f"<distances of {n} x {m} rows, {place_of(self.distances)}>"
-
-    def _repr_html_(self) -> str:
-        return card(repr(self).strip("<>"), self.report.facts)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from ..engine.operation import Budget, Cost, Layout, Operation, Work
 from ..engine.plan import Plan
 from ..engine.points import Points
-from ..engine.result import Report, place_of
+from ..engine.result import Report, Result, place_of
 from ..engine.tasks import stream
 from ..kernels.counting import HELD, counting, row_ranks, sorted_marks
 from ..kernels.lists import Lists, one_each
@@ -38,7 +38,7 @@ GATHER_ROWS = 4096
 
 
 @dataclass(frozen=True)
-class RanksResult:
+class RanksResult(Result):
     """Of every pair the rank: Dask arrays after `persist`, numpy after `compute`."""
 
     ranks: Any

@@ -10,7 +10,7 @@ import numpy as np
 from ..engine.opening import source_of
 from ..engine.operation import Budget, Cost, Layout, Operation, Work
 from ..engine.points import Points
-from ..engine.result import Report
+from ..engine.result import Report, Result
 from ..errors import CutLocusError, MemoryPlanError, SpecError
 from ..manifolds.base import Manifold
 from ..store.array import ArraySpec
@@ -53,7 +53,7 @@ class Verb:
 
 
 @dataclass(frozen=True)
-class PointwiseResult:
+class PointwiseResult(Result):
     """The rows a pointwise plan gave: a Dask array after `persist`, numpy after `compute`."""
 
     values: Any
