@@ -1,7 +1,7 @@
 """What runs on a worker: one task, from reading its slices to writing its objects."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -79,16 +79,20 @@ def _compute(job: Job, task: Task, group: Group, stats: Stats) -> Iterator[tuple
     yield from operation.finish(work, task.block, parts).items()
 
 
-def stream(
-    x: Points, start: int, stop: int, step: int, stats: Stats
-) -> Iterator[tuple[int, np.ndarray]]:
-    """The rows start:stop in slices of some ``step`` rows, the next one read while one is used.
+def slices(start: int, stop: int, step: int) -> list[tuple[int, int]]:
+    """The rows start:stop in slices of some ``step`` rows.
 
-    Yields (number of the first row, rows). Slices end on multiples of ``step``, which should be one
-    of the storage's own unit, so that no chunk is read twice.
+    They end on multiples of ``step``, which should be one of the storage's own unit, so that no
+    chunk is read twice.
     """
     cuts = [start, *range((start // step + 1) * step, stop, step), stop]
-    spans = [(a, b) for a, b in pairwise(cuts) if a < b]
+    return [(a, b) for a, b in pairwise(cuts) if a < b]
+
+
+def stream(
+    x: Points, spans: Sequence[tuple[int, int]], stats: Stats
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The rows of some spans, the next one read while one is used: (first row, rows)."""
     with ThreadPoolExecutor(1, "geodask-read") as reader:
         ahead = [reader.submit(x.read, *span) for span in spans[:1]]
         for number, (first, _) in enumerate(spans):

@@ -16,7 +16,7 @@ from ..engine.operation import Budget, Cost, Layout, Work
 from ..engine.plan import Plan
 from ..engine.points import Points
 from ..engine.result import Report, Result
-from ..engine.tasks import stream
+from ..engine.tasks import slices, stream
 from ..errors import CutLocusError
 from ..kernels.descent import State, advance, begin, converged, finished
 from ..kernels.moments import add_logs, merged, moments, no_sums
@@ -124,7 +124,7 @@ class Mean(Iterative):
         sums = no_sums(x.manifold)
         span = work.layout.panel(panel)
         step = self._tiling(work.inputs, work.layout, work.budget).step
-        for first, rows in stream(x, *span, step, stats):
+        for first, rows in stream(x, slices(*span, step), stats):
             weights = self._weights(work, first, len(rows))
             with stats.timing_kernel():
                 add_logs(x.manifold, state.trial, rows, weights, sums)

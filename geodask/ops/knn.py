@@ -14,7 +14,7 @@ from ..engine.operation import Budget, Cost, Layout, Work
 from ..engine.plan import Plan
 from ..engine.points import Points
 from ..engine.result import Report
-from ..engine.tasks import stream
+from ..engine.tasks import slices, stream
 from ..kernels.lists import Lists, one_each
 from ..kernels.nearest import NOBODY, merge, nearest
 from ..kernels.search import TILE
@@ -146,7 +146,7 @@ class Knn(Compared):
         ours = self.query_labels(work.inputs, slice(first, first + len(queries)))
         if ours is not None:
             running.keep_apart(ours)
-        for number, block in stream(y, *panel, stats):
+        for number, block in stream(y, slices(*panel), stats):
             labels = self.target_labels(work.inputs, number, number + len(block))
             with stats.timing_kernel():
                 running.fold(block, number, labels)

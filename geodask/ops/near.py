@@ -11,7 +11,7 @@ from ..arrays.select import ranges
 from ..engine.operation import Budget, Cost, Layout, Work
 from ..engine.points import Points
 from ..engine.result import Report
-from ..engine.tasks import stream
+from ..engine.tasks import slices, stream
 from ..errors import StoreError
 from ..kernels.counting import HELD
 from ..kernels.search import PAIRS
@@ -53,7 +53,7 @@ class NearPairs(Compared):
             running.only_count()
         if self.itself:
             running.only_after(np.arange(low, high))
-        for number, block in stream(y, start, max(start, stop), step, stats):
+        for number, block in stream(y, slices(start, max(start, stop), step), stats):
             with stats.timing_kernel():
                 running.fold(block, number)
             yield running

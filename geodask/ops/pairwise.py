@@ -11,7 +11,7 @@ from ..engine.operation import Budget, Cost, Layout, Operation, Work
 from ..engine.plan import Plan
 from ..engine.points import Points
 from ..engine.result import Report, Result, place_of
-from ..engine.tasks import stream
+from ..engine.tasks import slices, stream
 from ..errors import MemoryPlanError
 from ..kernels.pairwise import GATHERED, all_dists
 from ..store.array import ArraySpec
@@ -70,7 +70,8 @@ class Pairwise(Operation):
         first, last = work.layout.columns_of(block)
         rows = x.read(*work.layout.block(block))
         out = np.empty((len(rows), last - first))
-        for number, others in stream(y, first, last, slice_rows(y, last - first), work.stats):
+        spans = slices(first, last, slice_rows(y, last - first))
+        for number, others in stream(y, spans, work.stats):
             with work.stats.timing_kernel():
                 at = number - first
                 out[:, at : at + len(others)] = all_dists(x.manifold, rows, others)

@@ -13,7 +13,7 @@ from ..engine.operation import Budget, Cost, Layout, Operation, Work
 from ..engine.plan import Plan
 from ..engine.points import Points
 from ..engine.result import Report, Result, place_of
-from ..engine.tasks import stream
+from ..engine.tasks import slices, stream
 from ..kernels.counting import HELD, counting, row_ranks, sorted_marks
 from ..kernels.lists import Lists, one_each
 from ..kernels.search import PAIRS, TILE
@@ -146,7 +146,7 @@ class Ranks(Operation):
             hidden = self._excluded(work.inputs, first, numbers)
             where = budget.place, budget.surrogate
             running = counting(x.manifold, queries, marks, *where, hidden)
-        for number, block in stream(x, *panel, stats):
+        for number, block in stream(x, slices(*panel), stats):
             with stats.timing_kernel():
                 running.fold(block, number)
         packed[order, 0] = running.counts()
