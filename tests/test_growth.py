@@ -75,7 +75,7 @@ def test_only_what_is_new_is_computed() -> None:
     assert second.report.stats["pairs"] < 0.03 * first.report.stats["pairs"]
     assert second.report.stats["measured"] < 0.2 * first.report.stats["measured"]
     assert second.report.blocks_computed < first.report.blocks_computed
-    assert "of the pairs, from fewer rows" in repr(second.report)
+    assert "of the pairs, from a stored result" in repr(second.report)
 
 
 def test_the_largest_beginning_is_taken(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_what_another_process_has_begun_to_grow_is_not_gone_on_with_without_its_
         self._grows = False  # as after its base was found damaged
         of[0].__dict__.update(base="")
         interrupted(monkeypatch, lambda: knn(rows(1000)), after=5)
-        return create(self, Layout(**{**vars(of[0]), "known_rows": 0, "known_others": 0}))
+        return create(self, Layout(**{**vars(of[0]), "asked": (), "come": ()}))
 
     monkeypatch.setattr(Execution, "_create", begun_by_another)
     same(knn(rows(1000)), from_scratch(tmp_path, rows(1000)))

@@ -22,6 +22,7 @@ from ..errors import StoreError
 from ..events import PlanEnded, PlanStarted, Stats, TaskDone
 from ..store.keys import canonical, content_key, digest, join_digests
 from ..store.objects import Objects
+from .base import Spans
 from .checks import check_rows
 from .copies import found_copy, place_copy, remove_copy, remove_stale_stages, write_copy
 from .executors import Executor, Threads, bounded, tell_workers
@@ -52,16 +53,29 @@ class Admitted:
         """Whether no file tells of a change."""
         return self._fingerprint is None
 
-    def begins_with(self, content: dict[str, Any]) -> bool:
-        """Whether the first rows are those of that content."""
-        x, rows = self.points, content["shape"][0]
-        size = digest_rows(x)
-        whole = rows - rows % size
-        known = self._digests[: rows // size]
-        if "digest" not in content or len(known) * size < whole:
-            return False
-        rest = [_digest(x.read(whole, rows))] if whole < rows else []
-        return content["digest"] == join_digests([*known, *rest])
+    @property
+    def noted(self) -> dict[str, Any]:
+        """The content block by block, as JSON: by it `kept` tells which rows others share."""
+        x = self.points
+        return {"rows": len(x), "size": digest_rows(x), "digests": self._digests}
+
+    def kept(self, noted: dict[str, Any]) -> Spans:
+        """The rows that are those of the same numbers in what was noted, in whole blocks of it."""
+        x, rows, size = self.points, noted["rows"], digest_rows(self.points)
+        if noted["size"] != size or not self._digests:
+            return ()
+        spans: list[tuple[int, int]] = []
+        for block, known in enumerate(noted["digests"]):
+            start, stop = block * size, min(rows, (block + 1) * size)
+            if stop > len(x):
+                break
+            whole = stop == min(len(x), (block + 1) * size)
+            if known != (self._digests[block] if whole else _digest(x.read(start, stop))):
+                continue
+            if spans and spans[-1][1] == start:
+                start = spans.pop()[0]
+            spans.append((start, stop))
+        return tuple(spans)
 
     def check_unchanged(self) -> None:
         """Raises StoreError where the files, or the array in memory, changed since admission."""

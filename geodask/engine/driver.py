@@ -10,8 +10,8 @@ from typing import Any
 from ..errors import StoreError
 from ..events import Stats, TaskDone, Watcher
 from ..store.group import Group
+from .base import DamagedBaseError
 from .executors import WINDOW, Executor
-from .growth import DamagedBaseError
 from .missing import block_tasks, finish_keys, is_finished, partial_keys, state_key
 from .tasks import Done, Job, Task, run_task
 

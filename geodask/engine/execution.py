@@ -11,9 +11,10 @@ from ..store.group import DamagedError, Group, create, find
 from ..store.keys import canonical, content_key
 from ..store.objects import Objects, memory_objects, open_objects
 from .admission import Admitted
+from .base import DamagedBaseError
 from .driver import Run
 from .executors import WINDOW, Executor
-from .growth import Base, DamagedBaseError, bases, note
+from .growth import grown, note
 from .iteration import iterate
 from .missing import missing_tasks, results, stored_tasks
 from .operation import Budget, Layout, Operation
@@ -58,7 +59,7 @@ class Execution:
         self.name = f"gd-{operation.name}-{self.key[:8]}"
         self.inputs = tuple(each.points for each in admitted)
         self._named = named
-        self._grows = operation.grows
+        self._grows = True
 
     # --- what is stored -------------------------------------------------------------------------
 
@@ -102,19 +103,16 @@ class Execution:
         """What the tasks share. The layout of a group that was begun is adopted."""
         operation, adopted = self.operation, group and Layout(**group.body["layout"])
         if group is None or not group.complete:
-            base = self._base(adopted)
-            operation = operation.grown(base) if base is not None else operation
+            operation = self._grown(adopted) or operation
         layout = adopted or operation.layout(self.inputs)
         budget = Budget(self.current.array, self.current.device, self.current.surrogate)
         return Job(operation, self.inputs, layout, budget)
 
-    def _base(self, adopted: Layout | None) -> Base | None:
-        """The stored result that this one grows from, or has begun to."""
-        if not self._grows or (adopted is not None and not adopted.base):
-            return None
-        found = bases(open_objects(self.current.store), self.spec, self.admitted)
-        wanted = (base for base in found if adopted is None or base.key == adopted.base)
-        return next(wanted, None)
+    def _grown(self, adopted: Layout | None) -> Operation | None:
+        """The operation as it grows from a stored result, or has begun to."""
+        store = open_objects(self.current.store)
+        known = self.operation, self.spec, self.admitted, store
+        return grown(*known, adopted) if self._grows else None
 
     def work(self, job: Job, tasks: list[Task]) -> float:
         """The work of some tasks, in the operation's own measure."""
@@ -172,7 +170,7 @@ class Execution:
             return group, Report(**{**stored, "blocks_computed": 0})
         if group is not None:
             begun = Layout(**group.body["layout"])
-            if begun.base and self._base(begun) is None:
+            if begun.base and self._grown(begun) is None:
                 group.remove()  # what it has begun to grow from is gone
                 group = None
         job = self.budgeted(self.job(group))
@@ -184,7 +182,8 @@ class Execution:
             check_space(self.name, int(share * cost.bytes_written), self.objects, self.current)
         if group is None:
             group = self._create(job.layout)
-            if group.body["layout"] != vars(job.layout):  # another process has begun it
+            if canonical(group.body["layout"]) != canonical(vars(job.layout)):
+                # Another process has begun it.
                 return self.complete(begin, verify=False)
         try:
             return self._run(job, group, begin)
@@ -237,15 +236,14 @@ class Execution:
             "blocks_computed": run.stats.tasks,
             "blocks_stored": stored,
             "certified": self._certified(group),
-            "reused": 1 - job.layout.new_share,
         }
         stats = stats if group.extras else run.stats
-        stats.near_limit += job.operation.known_near_limit
+        facts["reused"] = job.operation.account(stats)
         report = make_report(facts, stats)
         if not group.complete:
             group.commit(names(group), report)
-            if self.operation.grows and not self.scratch and not self._named:
-                note(group)
+            if self.operation.family is not None and not self.scratch and not self._named:
+                note(group, self.operation, self.admitted)
         watch(PlanEnded(True))
         return group, Report(**report)
 

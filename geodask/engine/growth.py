@@ -1,123 +1,150 @@
-"""Growing data: a result for the first rows of the inputs, from which that for all of them grows.
+"""Growing data: the stored result that knows most of what a plan asks.
 
-Complete results are noted by family: the plan without the content of its inputs. A plan that is not
-stored looks there for the largest one whose inputs are the first rows of its own, by content.
+Complete results are noted by family: the plan without the content of its inputs. A note holds the
+digests of the points block by block, so a plan knows by content which of its rows a result had. The
+other inputs, which say something of each row, are kept as copies in the store.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from math import prod
 from typing import Any
 
-import numpy as np
-
 from ..errors import StoreError
-from ..store.array import ArraySpec
 from ..store.group import Group, find
 from ..store.keys import canonical, content_key
 from ..store.objects import Objects
 from ..store.seal import parsed, sealed, unsealed
 from .admission import Admitted
-from .result import found_group
-from .sources import Source
+from .base import Base, DamagedBaseError, base_key, stored
+from .copies import place_copy, write_copy
+from .operation import Layout, Operation
+from .save import storage_rows
+from .tasks import slices
 
 FAMILIES = "families"
 
-
-class DamagedBaseError(StoreError):
-    """What a result grows from cannot be read."""
+Inputs = Sequence[Admitted]
 
 
-@dataclass(frozen=True)
-class Stored(Source):
-    """The rows of a stored array of a result, every block compared with its digest."""
-
-    array: ArraySpec
-    url: str
-    path: str
-    manifest: str
-
-    def _rows(self, start: int, stop: int) -> np.ndarray:
-        try:
-            return self._read(start, stop)
-        except StoreError as error:
-            raise DamagedBaseError(str(error)) from error
-
-    def _read(self, start: int, stop: int) -> np.ndarray:
-        group, rows = found_group(self.url, self.path, self.manifest), self.array.rows_per_chunk
-        pieces = [np.empty((0, *self.shape[1:]), self.dtype)]
-        for block in range(start // rows, -(-stop // rows)):
-            first = block * rows
-            found = group.read(self.array, block)
-            pieces.append(found[max(start - first, 0) : stop - first])
-        return np.concatenate(pieces)
-
-    @property
-    def travels(self) -> bool:
-        return True
-
-    @property
-    def chunk_rows(self) -> int:
-        return self.array.rows_per_chunk
-
-    @property
-    def label(self) -> str:
-        return f"{self.url}/{self.path}/{self.array.name}"
-
-
-@dataclass(frozen=True)
-class Base:
-    """A stored result for the first rows of each input."""
-
-    key: str
-    """The name of its content."""
-    rows: tuple[int, ...]
-    """How many rows of each input it knows."""
-    arrays: dict[str, Stored] = field(compare=False)
-    near_limit: int = 0
-    """What its report counts of its rows."""
-
-
-def base_of(group: Group) -> Base:
-    """A complete group as the base of what grows from it."""
-    spec, manifest = group.body["spec"], canonical(group.body["manifest"])
-    arrays = {
-        name: Stored(a.shape, np.dtype(a.dtype), a, group.objects.url, group.path, manifest)
-        for name, a in group.arrays.items()
-        if name in group.body["manifest"]
-    }
-    rows = tuple(content["shape"][0] for content in spec["inputs"])
-    near_limit = group.body["report"]["health"]["near_limit"]
-    return Base(content_key({"spec": spec, "manifest": manifest}), rows, arrays, near_limit)
-
-
-def note(group: Group) -> None:
-    """Makes a complete group known to those that may grow from it."""
+def note(group: Group, operation: Operation, admitted: Inputs) -> None:
+    """Makes a complete group known to the plans that may grow from it."""
+    columns = operation.columns
+    for position in columns.values():
+        _keep(admitted[position], group.objects)
+    points = [each.noted for each in _points(operation, admitted)]
     spec = group.body["spec"]
-    entry = canonical(sealed({"path": group.path, "spec": spec})).encode()
-    group.objects.put(f"{FAMILIES}/{_family(spec)}/{content_key(spec)}", entry)
+    body = {"path": group.path, "spec": spec, "points": points, "columns": columns}
+    key = f"{_family(spec, operation)}/{content_key(spec)}"
+    group.objects.put(key, canonical(sealed(body)).encode())
 
 
-def bases(objects: Objects, spec: dict[str, Any], admitted: list[Admitted]) -> Iterator[Base]:
-    """Those that the result of a spec may grow from, the largest first."""
-    keys = objects.keys(f"{FAMILIES}/{_family(spec)}/")
-    entries = [unsealed(parsed(objects.get(key))) for key in keys]
-    rows = [content["shape"][0] for content in spec["inputs"]]
-    smaller = []
-    for entry in (each for each in entries if each is not None):
-        known = [content["shape"][0] for content in entry["spec"]["inputs"]]
-        if known != rows and all(a <= b for a, b in zip(known, rows, strict=True)):
-            smaller.append((sum(known), entry))
-    for _, entry in sorted(smaller, key=lambda found: found[0], reverse=True):
-        contents = entry["spec"]["inputs"]
-        if all(each.begins_with(content) for each, content in zip(admitted, contents, strict=True)):
-            try:
-                group = find(objects, entry["path"])
-            except StoreError:
-                continue
-            if group is not None and group.complete and group.body["spec"] == entry["spec"]:
-                yield base_of(group)
+def grown(
+    operation: Operation,
+    spec: dict[str, Any],
+    admitted: Inputs,
+    objects: Objects,
+    adopted: Layout | None,
+) -> Operation | None:
+    """The operation that takes what the best stored result knows, or the one it has begun with.
+
+    None where no result knows any of it, or the one that was begun with is gone.
+    """
+    if operation.family is None or (adopted is not None and not adopted.base):
+        return None
+    best, least = None, 1.0
+    inputs = tuple(each.points for each in admitted)
+    for most, entry in _entries(operation, spec, admitted, objects):
+        if adopted is None and 1 - most >= least:
+            break
+        base = _base(entry, _points(operation, admitted), objects)
+        if base is None or (adopted is not None and base.key != adopted.base):
+            continue
+        with suppress(DamagedBaseError):
+            found = operation.grown(base, inputs)
+            share = found.layout(inputs).new_share
+            if adopted is not None:
+                return found
+            if share < least:
+                best, least = found, share
+    return best
 
 
-def _family(spec: dict[str, Any]) -> str:
-    inputs = [[content["shape"][1:], content["dtype"]] for content in spec["inputs"]]
-    return content_key({**spec, "inputs": inputs})
+def _entries(
+    operation: Operation, spec: dict[str, Any], admitted: Inputs, objects: Objects
+) -> Iterator[tuple[float, dict[str, Any]]]:
+    """What is noted of a family, with the most that it may know; those that may know most first."""
+    found = [unsealed(parsed(objects.get(key))) for key in objects.keys(_family(spec, operation))]
+    lengths = [len(each.points) for each in _points(operation, admitted)]
+    known = []
+    for entry in (each for each in found if each is not None):
+        rows = [each["rows"] for each in entry["points"]]
+        shares = [min(a, b) / b if b else 0.0 for a, b in zip(rows, lengths, strict=True)]
+        known.append((prod(shares), entry))
+    yield from sorted(known, key=lambda each: each[0], reverse=True)
+
+
+def _base(entry: dict[str, Any], points: list[Admitted], objects: Objects) -> Base | None:
+    """The stored result of a note; None where it is gone, or has nothing of these rows."""
+    kept = tuple(each.kept(noted) for each, noted in zip(points, entry["points"], strict=True))
+    if not all(kept):
+        return None
+    group = _complete(objects, entry["path"])
+    if group is None or group.body["spec"] != entry["spec"]:
+        return None
+    columns = {}
+    for name, position in entry["columns"].items():
+        copy = _copy(entry["spec"]["inputs"][position], objects)
+        if copy is None:
+            return None
+        columns[name] = stored(copy)["points"]
+    rows = tuple(each["rows"] for each in entry["points"])
+    near_limit = group.body["report"]["health"]["near_limit"]
+    return Base(base_key(group), rows, kept, stored(group), columns, near_limit)
+
+
+def _keep(column: Admitted, objects: Objects) -> None:
+    """Copies rows into the store, as admission does, where they are not there yet."""
+    if _copy(column.content, objects) is not None:
+        return
+    x = column.points
+    spans = slices(0, len(x), storage_rows(x))
+    rows = ((start, x.read(start, stop)) for start, stop in spans)
+    stage = write_copy(x, rows, lambda: column.content["digest"], objects)
+    place_copy(stage, _copy_path(column.content), objects)
+    objects.delete_under(stage)  # where another process was faster
+
+
+def _copy(content: dict[str, Any], objects: Objects) -> Group | None:
+    group = _complete(objects, _copy_path(content))
+    right = group is not None and group.body["report"].get("digest") == content["digest"]
+    return group if right else None
+
+
+def _copy_path(content: dict[str, Any]) -> str:
+    return f"points-{content_key(content)}"
+
+
+def _complete(objects: Objects, path: str) -> Group | None:
+    with suppress(StoreError):
+        group = find(objects, path)
+        return group if group is not None and group.complete else None
+    return None
+
+
+def _points(operation: Operation, admitted: Inputs) -> list[Admitted]:
+    """The inputs that are points, and no columns."""
+    columns = operation.columns.values()
+    return [each for position, each in enumerate(admitted) if position not in columns]
+
+
+def _family(spec: dict[str, Any], operation: Operation) -> str:
+    """Where results are noted that differ in the content of their inputs alone."""
+    columns = operation.columns.values()
+    inputs = [
+        [content["shape"][1:], content["dtype"]]
+        for position, content in enumerate(spec["inputs"])
+        if position not in columns
+    ]
+    family = {**spec, "parameters": operation.family, "inputs": inputs}
+    return f"{FAMILIES}/{content_key(family)}"

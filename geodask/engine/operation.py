@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from ..arrays.device import Place, place
 from ..arrays.product import precision_for
 from ..events import Stats
 from ..store.array import ArraySpec
-from .growth import Base
+from .base import Base
 from .points import Points
 
 PARTIALS = "partials"
@@ -29,17 +29,21 @@ class Layout:
     A function of sizes and dtypes alone, never of the machine: it decides what a task is and what
     is stored, so a run may go on anywhere. ``others`` is 0 where there is no other side.
 
-    Where a result grows from another (``base``, by its key), the pairs of the first ``known_rows``
-    with the first ``known_others`` are known, and so are the panels that hold no others.
+    Where a result grows from another (``base``, by its key), only some rows are compared with all
+    others (``asked``), and the rest with those of the others that are new (``come``). Both are
+    (start, stop, how many there), as few as describe a task's work.
     """
 
     rows: int
     rows_per_block: int
     others: int = 0
     others_per_panel: int = 1
-    known_rows: int = 0
-    known_others: int = 0
     base: str = ""
+    asked: Sequence[Sequence[int]] = ()
+    come: Sequence[Sequence[int]] = ()
+    lost: float = 0.0
+    """The part that is expected of rows that are asked as well, because the base's answer names
+    others that are gone; 0 where none are."""
     iterative: bool = False
     """Blocks are the steps of an iteration over the other side's rows; block 0 is its start."""
     columns: int | None = None
@@ -96,27 +100,37 @@ class Layout:
         """The other side's rows start, stop of panel p."""
         return p * self.others_per_panel, min((p + 1) * self.others_per_panel, self.others)
 
-    def panels_of(self, i: int) -> range:
+    def panels_of(self, i: int) -> Sequence[int]:
         """The panels of which something is not known for block i."""
         if self.iterative and i == 0:
             return range(0)
-        if self.block(i)[1] > self.known_rows:
+        if not self.base or self.lost or _held(self.asked, *self.block(i)):
             return range(self.panels)
-        if self.known_others >= self.others:
-            return range(0)
-        return range(self.known_others // self.others_per_panel, self.panels)
+        return [p for p in range(self.panels) if _held(self.come, *self.panel(p))]
 
-    def pairs(self, i: int, p: int) -> int:
-        """Pairs of block i and panel p that are not known."""
-        (start, stop), (first, last) = self.block(i), self.panel(p)
-        rows = max(0, min(stop, self.known_rows) - start)
-        others = max(0, min(last, self.known_others) - first)
-        return (stop - start) * (last - first) - rows * others
+    def pairs(self, i: int, p: int) -> float:
+        """Pairs of block i and panel p that are not known, as far as that can be foreseen."""
+        return self._new(self.block(i), self.panel(p))
 
     @property
     def new_share(self) -> float:
-        """The part of all pairs that is not known."""
-        return 1 - self.known_rows * self.known_others / max(1, self.rows * self.others)
+        """The part of all pairs that is not known, as far as that can be foreseen."""
+        new = self._new((0, self.rows), (0, self.others))
+        return new / max(1, self.rows * self.others) if self.base else 1.0
+
+    def _new(self, rows: tuple[int, int], others: tuple[int, int]) -> float:
+        count, all_of_them = rows[1] - rows[0], others[1] - others[0]
+        if not self.base:
+            return count * all_of_them
+        asked = _held(self.asked, *rows)
+        asked += self.lost * (count - asked)
+        return asked * all_of_them + (count - asked) * _held(self.come, *others)
+
+
+def _held(spans: Sequence[Sequence[int]], start: int, stop: int) -> float:
+    """How many of spans (start, stop, how many) lie in start:stop, as if evenly spread."""
+    parts = ((max(0, min(b, stop) - max(a, start)) / (b - a), held) for a, b, held in spans)
+    return sum(part * held for part, held in parts)
 
 
 @dataclass(frozen=True)
@@ -186,18 +200,25 @@ class Operation(ABC):
         return True
 
     @property
-    def grows(self) -> bool:
-        """Whether `grown` makes use of a result for the first rows of the inputs."""
-        return False
-
-    def grown(self, base: Base) -> "Operation":
-        """The same operation, which takes what is known from a stored result."""
-        raise TypeError(f"{self.name} does not grow")
+    def family(self) -> dict[str, Any] | None:
+        """The parameters of the results from which this one may grow; None where it cannot."""
+        return None
 
     @property
-    def known_near_limit(self) -> int:
-        """Rows near the limit of their coordinates that no task counts, because they are known."""
-        return 0
+    def columns(self) -> dict[str, int]:
+        """The positions of inputs that are no points, but tell something of them, by a name."""
+        return {}
+
+    def grown(self, base: Base, inputs: tuple[Points, ...]) -> "Operation":
+        """The same operation, which takes what is known from a stored result of its family.
+
+        Raises DamagedBaseError where that cannot be read.
+        """
+        raise TypeError(f"{self.name} does not grow")
+
+    def account(self, stats: Stats) -> float:
+        """Adds to the tasks' counts what a base has counted; the share of pairs that it knew."""
+        return 0.0
 
     @abstractmethod
     def layout(self, inputs: tuple[Points, ...]) -> Layout:

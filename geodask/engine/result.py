@@ -38,7 +38,7 @@ class Report(Shown):
     rechecked: float
     """Share of all pairs that were measured in float64, because the bound left them possible."""
     reused: float
-    """Share of all pairs that a stored result for the first rows knew."""
+    """Share of all pairs that a stored result for other rows, or some of these, knew."""
     approximation_error: float
     """0.0: nothing was approximated."""
     device: str
@@ -61,11 +61,11 @@ class Report(Shown):
         found = "found in the store" if self.cache_hit else f"{self.blocks_computed} tasks run"
         if not self.cache_hit and self.blocks_stored:
             found += f", {self.blocks_stored} found stored"
-        known = {"known": f"{self.reused:.2%} of the pairs, from fewer rows"} if self.reused else {}
+        known = f"{self.reused:.2%} of the pairs, from a stored result"
         return {
             "time": f"{self.seconds:.3g} s, {found}",
             "certified": f"{self.certified:.4%}, rechecked {self.rechecked:.3%} of pairs",
-            **known,
+            **({"known": known} if self.reused else {}),
             "device": f"{self.device}, {self.surrogate}, peak {self.peak_bytes / 2**20:.0f} MiB",
             **{name: str(count) for name, count in self.health.items() if count},
             "stored in": self.url,

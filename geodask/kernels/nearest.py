@@ -7,10 +7,11 @@ needed.
     HostNearest        on the host
     DeviceNearest      in array operations alone, for GPUs
     merge              partial answers over disjoint targets into one
+    nobody             an answer that nobody has given yet
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,21 @@ from .search import DeviceSearch, HostSearch, Search
 
 NOBODY = np.iinfo(np.int64).max
 """The row number in a place not yet filled: it is after every other."""
+
+
+class Answer(NamedTuple):
+    """What is known of the nearest of some queries."""
+
+    indices: np.ndarray
+    """(q, k) int64, by (rank, row number)."""
+    ranks: np.ndarray
+    """(q, k) float64."""
+    certified: np.ndarray
+    """(q,) bool."""
+
+    def cut(self, rows: Any) -> "Answer":
+        """That of some of the queries."""
+        return Answer(*(values[rows] for values in self))
 
 
 class Nearest(Search):
@@ -53,12 +69,9 @@ class Nearest(Search):
             return farthest
         return namespace(farthest).minimum(farthest, self._within)
 
-    def result(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Row numbers (q, k) int64, ranks (q, k) float64, certified (q,) bool.
-
-        Where fewer than k targets came, the tail holds NOBODY and infinity.
-        """
-        return to_host(self.indices), to_host(self.ranks), self.certified
+    def result(self) -> Answer:
+        """The answer; where fewer than k targets came, its tail holds NOBODY and infinity."""
+        return Answer(to_host(self.indices), to_host(self.ranks), self.certified)
 
 
 class HostNearest(Nearest, HostSearch):
@@ -114,19 +127,23 @@ def nearest(
     return kind(manifold, x, k, place, precision, excluded)
 
 
-def merge(
-    indices: np.ndarray, ranks: np.ndarray, certified: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Partial answers over disjoint targets into one: (parts, q, k), (parts, q, k), (parts, q).
+def nobody(queries: int, k: int) -> Answer:
+    """The answer among no targets."""
+    shape = queries, k
+    return Answer(np.full(shape, NOBODY), np.full(shape, math.inf), np.ones(queries, bool))
 
-    Ordered by (rank, row number), so the order of the parts does not matter.
+
+def merge(one: Answer, other: Answer) -> Answer:
+    """Answers over disjoint targets into one.
+
+    Ordered by (rank, row number), so the order of the two does not matter.
     """
-    parts, q, k = ranks.shape
-    ranks = np.moveaxis(ranks, 0, 1).reshape(q, parts * k)
-    indices = np.moveaxis(indices, 0, 1).reshape(q, parts * k)
+    k = one.ranks.shape[1]
+    ranks = np.concatenate([one.ranks, other.ranks], axis=1)
+    indices = np.concatenate([one.indices, other.indices], axis=1)
     best = np.lexsort((indices, ranks), axis=1)[:, :k]
-    return (
+    return Answer(
         np.take_along_axis(indices, best, axis=1),
         np.take_along_axis(ranks, best, axis=1),
-        np.asarray(certified.all(axis=0)),
+        one.certified & other.certified,
     )

@@ -2,21 +2,22 @@
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..engine.growth import Base
+from ..engine.base import Base
 from ..engine.operation import Budget, Cost, Layout, Work
 from ..engine.plan import Plan
 from ..engine.points import Points
 from ..engine.result import Report
 from ..engine.tasks import slices, stream
-from ..kernels.lists import Lists, one_each
-from ..kernels.nearest import NOBODY, merge, nearest
+from ..events import Stats
+from ..kernels.lists import LEFT_OUT, Lists, one_each
+from ..kernels.nearest import Answer, merge, nearest, nobody
 from ..kernels.search import TILE
 from ..store.array import ArraySpec
 from .compared import Compared, check_points, pairs_layout
@@ -28,7 +29,9 @@ from .exclude import (
     list_bytes,
     read_integers,
     read_lists,
+    selected,
 )
+from .growing import Growth, growth
 from .neighbours import KnnResult
 from .tiling import Tiling
 from .where import labels_of, left
@@ -47,8 +50,8 @@ class Knn(Compared):
     """Of the pairs that are excluded, the most of 1, 2, 4 ... rows; empty where none are."""
     labelled: bool = False
     """Whether the last two inputs are labels, of queries and targets."""
-    base: Base | None = None
-    """The stored result for the first rows, where there is one."""
+    growth: Growth | None = None
+    """What is to be compared, where a stored result knows the rest."""
 
     name: ClassVar[str] = "knn"
     version: ClassVar[int] = 2
@@ -83,21 +86,24 @@ class Knn(Compared):
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
         x, y = self.sides(inputs)
         layout = pairs_layout(x.manifold.n, len(x), len(y), (1 << 23) // self.k)
-        if self.base is None:
-            return layout
-        rows, others = self.base.rows[0], self.base.rows[0 if self.itself else 1]
-        return replace(layout, known_rows=rows, known_others=others, base=self.base.key)
+        return layout if self.growth is None else self.growth.layout(layout, self.k)
 
     @property
-    def grows(self) -> bool:
-        return not self.heaviest
-
-    def grown(self, base: Base) -> "Knn":
-        return replace(self, base=base)
+    def family(self) -> dict[str, Any]:
+        return {"k": self.k, "itself": self.itself}
 
     @property
-    def known_near_limit(self) -> int:
-        return self.base.near_limit if self.base is not None else 0
+    def columns(self) -> dict[str, int]:
+        names = ["starts", "others"] if self.heaviest else []
+        names += ["ours", "theirs"] if self.labelled else []
+        return {name: position for position, name in enumerate(names, 1 if self.itself else 2)}
+
+    def grown(self, base: Base, inputs: tuple[Points, ...]) -> "Knn":
+        columns = {name: inputs[position] for name, position in self.columns.items()}
+        return replace(self, growth=growth(base, self.sides(inputs), self.itself, columns))
+
+    def account(self, stats: Stats) -> float:
+        return 0.0 if self.growth is None else self.growth.account(stats)
 
     def outputs(self, inputs: tuple[Points, ...], layout: Layout) -> list[ArraySpec]:
         n, rows = layout.rows, layout.rows_per_block
@@ -109,77 +115,103 @@ class Knn(Compared):
         ]
 
     def partials(self, inputs: tuple[Points, ...], layout: Layout) -> ArraySpec:
-        # One object a task: row numbers, the bits of the ranks, and whether the row is certified.
+        # One object a task. Of each query that it asked: its place in the block, the numbers of the
+        # nearest, the bits of their ranks, and whether it is certified.
         rows = layout.rows_per_block
-        shape = (layout.blocks * layout.panels * rows, 2 * self.k + 1)
-        return ArraySpec("partials", shape, rows, "int64")
+        shape = (layout.blocks * layout.panels * rows, 2 * self.k + 2)
+        return ArraySpec("partials", shape, rows, "int64", ragged=True)
 
     def partial(self, work: Work, block: int, panel: int) -> np.ndarray:
-        inputs, layout, budget = work.inputs, work.layout, work.budget
-        start, stop = layout.block(block)
-        tiling = self.tiling(inputs, layout, budget)
-        packed = np.empty((stop - start, 2 * self.k + 1), np.int64)
-        cuts = [*range(start, stop, tiling.rows), stop]
-        if start < layout.known_rows < stop:
-            cuts = sorted({*cuts, layout.known_rows})
-        for low, high in pairwise(cuts):
-            first, last = layout.panel(panel)
-            if high <= layout.known_rows:
-                first = max(first, layout.known_others)
-            part = packed[low - start : high - start]
-            self._search(work, inputs[0].read(low, high), low, (first, last, tiling.step), part)
+        (start, stop), (first, last) = work.layout.block(block), work.layout.panel(panel)
+        tiling = self.tiling(work.inputs, work.layout, work.budget)
+        tiles = pairwise([*range(start, stop, tiling.rows), stop])
+        searches = [each for tile in tiles for each in self._searches(*tile, first, last)]
+        packed = np.empty((sum(len(rows) for rows, _ in searches), 2 * self.k + 2), np.int64)
+        done = 0
+        for rows, new in searches:
+            found = self._search(work, rows, slices(first, last, tiling.step), new)
+            part = packed[done : done + len(rows)]
+            part[:, 0], part[:, 1 : self.k + 1] = rows - start, found.indices
+            part[:, self.k + 1 : -1], part[:, -1] = found.ranks.view(np.int64), found.certified
+            done += len(rows)
         return packed
 
+    def _searches(
+        self, low: int, high: int, first: int, last: int
+    ) -> Iterator[tuple[np.ndarray, Growth | None]]:
+        """Some of the queries low:high, and whether they meet only what has come in first:last."""
+        rows = np.arange(low, high)
+        if self.growth is None:
+            yield rows, None
+            return
+        asked = self.growth.asked(low, high)
+        if asked.any():
+            yield rows[asked], None
+        if not asked.all() and self.growth.come.mask(first, last).any():
+            yield rows[~asked], self.growth
+
     def _search(
-        self, work: Work, queries: np.ndarray, first: int, panel: tuple[int, int, int], packed: Any
-    ) -> None:
-        """The nearest of a panel (start, stop, step) to queries numbered from ``first``, packed."""
-        y, budget, stats = self.sides(work.inputs)[1], work.budget, work.stats
-        hidden = self.excluded(work.inputs, first, first + len(queries))
-        if panel[0] == 0:
-            stats.near_limit += int(y.manifold.near_limit(queries).sum())
+        self, work: Work, rows: np.ndarray, spans: list[tuple[int, int]], new: Growth | None
+    ) -> Answer:
+        """The nearest of some targets to some queries, both by their numbers.
+
+        ``new``: that nothing is asked but targets that have come.
+        """
+        (x, y), budget, stats = self.sides(work.inputs), work.budget, work.stats
+        first, stop = int(rows[0]), int(rows[-1]) + 1
+        queries, hidden = x.read(first, stop), self.excluded(work.inputs, first, stop)
+        ours = self.query_labels(work.inputs, slice(first, stop))
+        if len(rows) < stop - first:
+            queries = queries[rows - first]
+            hidden = None if hidden is None else selected(hidden, rows - first)
+            ours = None if ours is None else ours[rows - first]
         with stats.timing_kernel():
             running = nearest(y.manifold, queries, self.k, budget.place, budget.surrogate, hidden)
-        if self.base is not None and first < self.base.rows[0]:
-            known = self.base.arrays["ranks"].read(first, first + len(queries))
-            running.limit(known[:, -1].copy())
-        ours = self.query_labels(work.inputs, slice(first, first + len(queries)))
         if ours is not None:
             running.keep_apart(ours)
-        for number, block in stream(y, slices(*panel), stats):
+        if new is not None:
+            running.limit(new.limits(rows))
+            spans = new.come.narrowed(spans)
+        for number, block in stream(y, spans, stats):
             labels = self.target_labels(work.inputs, number, number + len(block))
+            if new is not None:
+                there = new.come.mask(number, number + len(block))
+                labels = np.where(there, 0 if labels is None else labels, LEFT_OUT)
             with stats.timing_kernel():
                 running.fold(block, number, labels)
-            if first == 0 and not self.itself:
+            if first == 0 and self.growth is None and not self.itself:
                 stats.near_limit += int(y.manifold.near_limit(block).sum())
-        indices, ranks, certified = running.result()
-        packed[:, : self.k], packed[:, self.k : -1] = indices, ranks.view(np.int64)
-        packed[:, -1] = certified
+        if spans[0][0] == 0 and self.growth is None:
+            stats.near_limit += int(y.manifold.near_limit(queries).sum())
         stats.pairs += running.pairs
         stats.measured += running.measured
+        return running.result()
 
     def finish(self, work: Work, block: int, parts: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
         start, stop = work.layout.block(block)
-        held = self._known(start, stop)
+        held = nobody(stop - start, self.k)
+        if self.growth is not None:
+            held = self.growth.known(start, stop, self.k)
+            self._count_near_limit(work, block, self.growth)
         for part in parts:
-            ranks = np.ascontiguousarray(part[: stop - start, self.k : -1]).view(np.float64)
-            new = part[: stop - start, : self.k], ranks, part[: stop - start, -1] != 0
-            held = merge(*map(np.stack, zip(held, new, strict=True))) if held is not None else new
-        assert held is not None
-        indices, ranks, certified = held
-        found = {"indices": indices, "ranks": ranks, "certified": certified}
-        return {**found, "distances": work.inputs[0].manifold.rank_to_dist(ranks)}
+            rows, indices = part[:, 0], part[:, 1 : self.k + 1]
+            ranks = np.ascontiguousarray(part[:, self.k + 1 : -1]).view(np.float64)
+            joined = merge(held.cut(rows), Answer(indices, ranks, part[:, -1] != 0))
+            for values, new in zip(held, joined, strict=True):
+                values[rows] = new
+        return {**held._asdict(), "distances": work.inputs[0].manifold.rank_to_dist(held.ranks)}
 
-    def _known(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """The answers that the base has for some rows, and empty ones for those that it has not."""
-        if self.base is None:
-            return None
-        shape, rows = (stop - start, self.k), max(start, min(stop, self.base.rows[0])) - start
-        indices, ranks = np.full(shape, NOBODY), np.full(shape, math.inf)
-        certified = np.ones(len(ranks), bool)
-        for name, values in (("indices", indices), ("ranks", ranks), ("certified", certified)):
-            values[:rows] = self.base.arrays[name].read(start, start + rows)
-        return indices, ranks, certified
+    def _count_near_limit(self, work: Work, block: int, growth: Growth) -> None:
+        """Counts in each block its queries, and in the first one the targets of another set."""
+        (x, y), layout = self.sides(work.inputs), work.layout
+        step = self.tiling(work.inputs, layout, work.budget).step
+        spans = [(x, growth.uncounted(0, *layout.block(block)))]
+        if block == 0 and not self.itself:
+            spans.append((y, growth.uncounted(1, 0, len(y))))
+        for points, some in spans:
+            each = [part for span in some for part in slices(*span, step)]
+            for _, rows in stream(points, each, work.stats):
+                work.stats.near_limit += int(points.manifold.near_limit(rows).sum())
 
     # --- cost -----------------------------------------------------------------------------------
 
@@ -194,7 +226,7 @@ class Knn(Compared):
             worst_flops=8 * x.manifold.n * pairs,
             bytes_read=int(layout.blocks * passes * len(y) * y.row_bytes * layout.new_share)
             + layout.panels * len(x) * x.row_bytes,
-            bytes_written=padded * (24 * self.k + 1 + layout.panels * 8 * (2 * self.k + 1)),
+            bytes_written=padded * (24 * self.k + 1 + layout.panels * 8 * (2 * self.k + 2)),
             task_bytes=self.task_bytes(inputs, layout, tiling),
         )
 
@@ -217,14 +249,14 @@ class Knn(Compared):
             queries += 2 * max(each.source.decoded_bytes for each in inputs[1:])
         if self.labelled:  # as stored, as integers, sorted, and the pairs of a tile
             queries += 64 * (rows + step) + 32 * min(TILE[0], rows) * min(TILE[1], step)
-        if self.base is not None:
-            queries += 4 * 8 * k * (rows + self.base.arrays["ranks"].chunk_rows)
+        if self.growth is not None:
+            queries += self.growth.task_bytes(k, rows) + 2 * layout.others_per_panel
         reading = queries + 2 * x.source.decoded_bytes  # before any target is there
         # The product's tile twice, the candidates of its rows, and those that are measured.
         tile = min(TILE[0], rows)
         buffers = tile * (2 * 4 * min(TILE[1], step) + 28 * max(64, 4 * k))
         # Or a merge: what is held and what comes, side by side and sorted.
-        merging = layout.rows_per_block * 8 * (2 * k + 1) * 6
+        merging = layout.rows_per_block * 8 * (2 * k + 2) * 6
         return int(max(queries + targets + buffers, reading, merging))
 
     def trial(self, inputs: tuple[Points, ...], budget: Budget) -> float:

@@ -22,6 +22,9 @@ class ArraySpec:
     dtype: str
     columns_per_chunk: int | None = None
     """None where chunks are whole rows."""
+    ragged: bool = False
+    """Objects hold the rows that they were given, at most a chunk of them: zarr cannot read them,
+    and nothing of a result is such an array."""
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -59,15 +62,20 @@ class ArraySpec:
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         """The object's bytes: a whole chunk, little-endian, a smaller block padded with zeros."""
+        if self.ragged:
+            little = np.ascontiguousarray(values, np.dtype(self.dtype).newbyteorder("<"))
+            return little.reshape(-1).view(np.uint8)
         chunk = np.zeros(self.chunks, np.dtype(self.dtype).newbyteorder("<"))
         chunk[tuple(map(slice, values.shape))] = values
         return chunk.reshape(-1).view(np.uint8)
 
     def decode(self, data: np.ndarray, block: int) -> np.ndarray:
         """The values of a block from the object's bytes."""
-        chunk = data.view(np.dtype(self.dtype).newbyteorder("<")).reshape(self.chunks)
+        chunk = data.view(np.dtype(self.dtype).newbyteorder("<"))
+        if self.ragged:
+            return chunk.reshape(-1, *self.shape[1:]).astype(self.dtype, copy=False)
         sides = (slice(part.stop - part.start) for part in self.region(block))
-        return chunk[tuple(sides)].astype(self.dtype, copy=False)
+        return chunk.reshape(self.chunks)[tuple(sides)].astype(self.dtype, copy=False)
 
     def metadata(self) -> np.ndarray:
         """The array's zarr.json as zarr itself writes it, with raw chunks."""
