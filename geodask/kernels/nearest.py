@@ -8,6 +8,7 @@ needed.
     DeviceNearest      in array operations alone, for GPUs
     merge              partial answers over disjoint targets into one
     nobody             an answer that nobody has given yet
+    pack, unpack       an answer as one array of integers
 """
 
 import math
@@ -147,3 +148,17 @@ def merge(one: Answer, other: Answer) -> Answer:
         np.take_along_axis(ranks, best, axis=1),
         one.certified & other.certified,
     )
+
+
+def pack(rows: np.ndarray, answer: Answer, out: np.ndarray) -> None:
+    """Writes to ``out`` (q, 2 k + 2) int64: what numbers the queries, and their answer."""
+    k = answer.ranks.shape[1]
+    out[:, 0], out[:, 1 : k + 1] = rows, answer.indices
+    out[:, k + 1 : -1], out[:, -1] = answer.ranks.view(np.int64), answer.certified
+
+
+def unpack(packed: np.ndarray) -> tuple[np.ndarray, Answer]:
+    """What `pack` was given."""
+    k = packed.shape[1] // 2 - 1
+    ranks = np.ascontiguousarray(packed[:, k + 1 : -1]).view(np.float64)
+    return packed[:, 0], Answer(packed[:, 1 : k + 1], ranks, packed[:, -1] != 0)

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..engine.base import Base, Spans, Stored, gaps
-from ..engine.operation import Layout
+from ..engine.operation import Layout, Work
 from ..engine.points import Points
+from ..engine.tasks import slices, stream
 from ..events import Stats
 from ..kernels.lists import LEFT_OUT, Lists, one_each
 from ..kernels.nearest import Answer, nobody
@@ -79,8 +80,19 @@ class Growth:
                 values[kept] = self.base.arrays[name].read(start, start + last)[kept]
         return held
 
-    def uncounted(self, side: int, start: int, stop: int) -> list[tuple[int, int]]:
-        """The rows of start:stop of an input that are not in what the base's report counts."""
+    def count_near_limit(
+        self, work: Work, sides: tuple[Points, Points], block: int, step: int
+    ) -> None:
+        """Counts the rows that the base has not: queries of a block; targets with the first one."""
+        spans = [(sides[0], self._uncounted(0, *work.layout.block(block)))]
+        if block == 0 and len(self.base.kept) > 1:
+            spans.append((sides[1], self._uncounted(1, 0, len(sides[1]))))
+        for points, some in spans:
+            each = [part for span in some for part in slices(*span, step)]
+            for _, rows in stream(points, each, work.stats):
+                work.stats.near_limit += int(points.manifold.near_limit(rows).sum())
+
+    def _uncounted(self, side: int, start: int, stop: int) -> list[tuple[int, int]]:
         return gaps(() if self.recounted else self.base.kept[side], start, stop)
 
     @property

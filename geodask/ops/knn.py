@@ -17,7 +17,7 @@ from ..engine.result import Report
 from ..engine.tasks import slices, stream
 from ..events import Stats
 from ..kernels.lists import LEFT_OUT, Lists, one_each
-from ..kernels.nearest import Answer, merge, nearest, nobody
+from ..kernels.nearest import Answer, merge, nearest, nobody, pack, unpack
 from ..kernels.search import TILE
 from ..store.array import ArraySpec
 from .compared import Compared, check_points, pairs_layout
@@ -115,8 +115,6 @@ class Knn(Compared):
         ]
 
     def partials(self, inputs: tuple[Points, ...], layout: Layout) -> ArraySpec:
-        # One object a task. Of each query that it asked: its place in the block, the numbers of the
-        # nearest, the bits of their ranks, and whether it is certified.
         rows = layout.rows_per_block
         shape = (layout.blocks * layout.panels * rows, 2 * self.k + 2)
         return ArraySpec("partials", shape, rows, "int64", ragged=True)
@@ -130,9 +128,7 @@ class Knn(Compared):
         done = 0
         for rows, new in searches:
             found = self._search(work, rows, slices(first, last, tiling.step), new)
-            part = packed[done : done + len(rows)]
-            part[:, 0], part[:, 1 : self.k + 1] = rows - start, found.indices
-            part[:, self.k + 1 : -1], part[:, -1] = found.ranks.view(np.int64), found.certified
+            pack(rows - start, found, packed[done : done + len(rows)])
             done += len(rows)
         return packed
 
@@ -192,26 +188,14 @@ class Knn(Compared):
         held = nobody(stop - start, self.k)
         if self.growth is not None:
             held = self.growth.known(start, stop, self.k)
-            self._count_near_limit(work, block, self.growth)
+            step = self.tiling(work.inputs, work.layout, work.budget).step
+            self.growth.count_near_limit(work, self.sides(work.inputs), block, step)
         for part in parts:
-            rows, indices = part[:, 0], part[:, 1 : self.k + 1]
-            ranks = np.ascontiguousarray(part[:, self.k + 1 : -1]).view(np.float64)
-            joined = merge(held.cut(rows), Answer(indices, ranks, part[:, -1] != 0))
-            for values, new in zip(held, joined, strict=True):
-                values[rows] = new
+            rows, new = unpack(part)
+            joined = merge(held.cut(rows), new)
+            for values, better in zip(held, joined, strict=True):
+                values[rows] = better
         return {**held._asdict(), "distances": work.inputs[0].manifold.rank_to_dist(held.ranks)}
-
-    def _count_near_limit(self, work: Work, block: int, growth: Growth) -> None:
-        """Counts in each block its queries, and in the first one the targets of another set."""
-        (x, y), layout = self.sides(work.inputs), work.layout
-        step = self.tiling(work.inputs, layout, work.budget).step
-        spans = [(x, growth.uncounted(0, *layout.block(block)))]
-        if block == 0 and not self.itself:
-            spans.append((y, growth.uncounted(1, 0, len(y))))
-        for points, some in spans:
-            each = [part for span in some for part in slices(*span, step)]
-            for _, rows in stream(points, each, work.stats):
-                work.stats.near_limit += int(points.manifold.near_limit(rows).sum())
 
     # --- cost -----------------------------------------------------------------------------------
 
