@@ -18,6 +18,7 @@ import geodask as gd
 from geodask.engine.growth import FAMILIES
 from geodask.ops.neighbours import KnnResult
 from geodask.ops.rowset import RowSet
+from geodask.ops.tiling import Tiling
 from test_growth import interrupted, same
 from test_store import truncate
 
@@ -345,6 +346,14 @@ def test_a_layout_says_where_the_work_is() -> None:
     assert 0.9 < explained.flops / (2 * BALL.n * 601 * 601) < 1  # nearly every row lost one
     explained = Asked(edited(X, 200)).plan.explain()
     assert 0.2 < explained.flops / (2 * BALL.n * 601 * 601) < 0.6
+
+
+def test_little_memory_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks that hold a few rows at a time ask the same pairs."""
+    monkeypatch.setattr("geodask.ops.compared.TASK_WORK", (1e8, 5e12))
+    monkeypatch.setattr("geodask.ops.compared.RATIO", 1)
+    monkeypatch.setattr("geodask.ops.compared.fitting", lambda *_: Tiling(rows=7, step=50))
+    check(Asked(X, exclude=EDGES), Asked(edited(X, 200), where=MASK, exclude=EDGES), tmp_path)
 
 
 def test_workers_edit_a_result(

@@ -22,7 +22,7 @@ from .operation import Layout, Operation
 from .save import storage_rows
 from .tasks import slices
 
-FAMILIES = "families"
+FAMILIES = "grown-from"
 
 Inputs = Sequence[Admitted]
 
