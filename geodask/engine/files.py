@@ -71,7 +71,7 @@ class Local(Files):
 
     def state(self, path: str) -> list[Any]:
         """With the inode; and both times: mtime can be set back, ctime cannot."""
-        stat = Path(path).stat()
+        stat = os.stat(path)  # noqa: PTH116 (a Path takes twice as long, for thousands of chunks)
         return [path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
     @contextmanager
