@@ -8,7 +8,7 @@ changed less than two seconds before it was digested is not remembered at all.
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -70,7 +70,7 @@ class Admitted:
             if stop > len(x):
                 break
             whole = stop == min(len(x), (block + 1) * size)
-            if known != (self._digests[block] if whole else _digest(x.read(start, stop))):
+            if known != (self._digests[block] if whole else digest(_little(x.read(start, stop)))):
                 continue
             if spans and spans[-1][1] == start:
                 start = spans.pop()[0]
@@ -226,9 +226,10 @@ class Census:
         """All blocks in turn, read here for another purpose, as (first row, rows)."""
         validate = self.settings.validate
         with self._shown(self.blocks):
-            for first, rows, found in _examined(self.x, 0, self.blocks, validate, trusted=False):
-                self._note(found)
-                yield first * digest_rows(self.x), rows
+            for start, stop in _units(self.x, 0, self.blocks):
+                rows = self.x.read(start, stop)
+                self._note(_examined(self.x, start, [rows], validate, trusted=False))
+                yield start, rows
             self._save()
 
     def _spans(self, missing: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -284,24 +285,34 @@ class Census:
 def examine(x: Points, first: int, stop: int, validate: str, trusted: bool) -> dict[int, str]:
     """Reads and checks the blocks first:stop; the digests of their rows."""
     digests: dict[int, str] = {}
-    for _, _, found in _examined(x, first, stop, validate, trusted):
-        digests |= found
+    for start, end in _units(x, first, stop):
+        digests |= _examined(x, start, x.source.pieces(start, end), validate, trusted)
     return digests
 
 
-def _examined(
-    x: Points, first: int, stop: int, validate: str, trusted: bool
-) -> Iterator[tuple[int, np.ndarray, dict[int, str]]]:
-    """Some blocks in turn: the first of those read at once, their rows, which are points, and the
-    digest of each. A large chunk of the storage is decoded once for all blocks in it."""
+def _units(x: Points, first: int, stop: int) -> Iterator[tuple[int, int]]:
+    """The rows of some blocks, as many at once as a large chunk of the storage holds."""
     size = digest_rows(x)
     step = max(1, x.source.chunk_rows // size)
-    cuts = [first, *range((first // step + 1) * step, stop, step), stop]
-    for low, high in pairwise(cuts):
-        rows = x.read(low * size, min(high * size, len(x)))
-        check_rows(x, rows, low * size, validate)
-        parts = {block: rows[(block - low) * size :][:size] for block in range(low, high)}
-        yield low, rows, {block: "" if trusted else _digest(part) for block, part in parts.items()}
+    for low, high in pairwise([first, *range((first // step + 1) * step, stop, step), stop]):
+        yield low * size, min(high * size, len(x))
+
+
+def _examined(
+    x: Points, start: int, pieces: Iterable[np.ndarray], validate: str, trusted: bool
+) -> dict[int, str]:
+    """The digests of whole blocks of rows, which are points, from row ``start`` on."""
+    size, at, held, digests = digest_rows(x), start, [], {}
+    for rows in pieces:
+        check_rows(x, rows, at, validate)
+        cuts = [at, *range((at // size + 1) * size, at + len(rows), size), at + len(rows)]
+        for low, high in pairwise(cuts):
+            held.append(_little(rows[low - at : high - at]))
+            if high % size == 0 or high == len(x):
+                digests[low // size] = "" if trusted else digest(*held)
+                held = []
+        at += len(rows)
+    return digests
 
 
 def digest_rows(x: Points) -> int:
@@ -313,6 +324,5 @@ def _blocks(x: Points) -> int:
     return -(-len(x) // digest_rows(x))
 
 
-def _digest(values: np.ndarray) -> str:
-    little = values.astype(values.dtype.newbyteorder("<"), copy=False)
-    return digest(np.ascontiguousarray(little).reshape(-1).view(np.uint8))
+def _little(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<"))

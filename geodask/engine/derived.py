@@ -1,6 +1,7 @@
 """Rows made of the rows of other sources: projected, selected, joined."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,9 @@ class Derived(Source):
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
         return self.convert(self.base.read(start, stop))
+
+    def pieces(self, start: int, stop: int) -> Iterator[np.ndarray]:
+        return map(self.convert, self.base.pieces(start, stop))
 
     @property
     def travels(self) -> bool:

@@ -4,7 +4,7 @@ Small row groups are decoded whole and kept for the next slice. In large ones ev
 from where it was: whole, one may take six times the memory of its rows while it is decoded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -40,14 +40,16 @@ class Table(Source):
     decode: Callable[..., np.ndarray] = field(repr=False, compare=False)
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
-        stop = min(stop, self.shape[0])
-        pieces, ends = [np.empty((0, *self.shape[1:]), self.dtype)], self.groups[:, 2]
+        pieces = [np.empty((0, *self.shape[1:]), self.dtype), *self.pieces(start, stop)]
+        return pieces[1] if len(pieces) == 2 else np.concatenate(pieces)
+
+    def pieces(self, start: int, stop: int) -> Iterator[np.ndarray]:
+        ends, stop = self.groups[:, 2], min(stop, self.shape[0])
         while start < stop:
             i = int(np.searchsorted(ends, start, "right"))
             first = int(ends[i - 1]) if i else 0
-            pieces += self._group(i, start - first, min(stop, int(ends[i])) - first)
+            yield from self._group(i, start - first, min(stop, int(ends[i])) - first)
             start = int(ends[i])
-        return pieces[1] if len(pieces) == 2 else np.concatenate(pieces)
 
     def _group(self, i: int, low: int, high: int) -> list[np.ndarray]:
         """Some rows of a row group, in pieces."""

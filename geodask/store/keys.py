@@ -25,10 +25,13 @@ def content_key(spec: dict[str, Any]) -> str:
     return hashlib.blake2b(canonical(spec).encode(), digest_size=KEY_BYTES).hexdigest()
 
 
-def digest(data: Any) -> str:
-    """The name of some bytes (bytes, or a contiguous array of them): 40 hexadecimal digits."""
-    flat: Any = data if isinstance(data, bytes) else np.asarray(data).reshape(-1).view(np.uint8)
-    return blake3(flat).hexdigest(length=KEY_BYTES)
+def digest(*parts: Any) -> str:
+    """The name of some bytes (bytes, or contiguous arrays of them): 40 hexadecimal digits."""
+    found = blake3()
+    for part in parts:
+        flat: Any = part if isinstance(part, bytes) else np.asarray(part).reshape(-1).view(np.uint8)
+        found.update(flat)
+    return found.hexdigest(length=KEY_BYTES)
 
 
 def join_digests(digests: Iterable[str]) -> str:
