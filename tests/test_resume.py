@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import dask
 import numpy as np
@@ -105,14 +106,14 @@ def test_an_interrupted_run_computes_only_what_is_missing(
     truth = gd.knn(sphere, k=4).compute()
     search, seen = Knn._search, []
 
-    def fail_late(self: Knn, work: object, queries: object, first: int, *rest: object) -> None:
-        if first >= 1000:
+    def fail_late(self: Knn, work: Any, rows: np.ndarray, *rest: Any) -> Any:
+        if rows[0] >= 1000:
             raise RuntimeError("the power went")
-        search(self, work, queries, first, *rest)
+        return search(self, work, rows, *rest)
 
-    def note(self: Knn, work: object, queries: object, first: int, *rest: object) -> None:
-        seen.append((first, rest[0]))
-        search(self, work, queries, first, *rest)
+    def note(self: Knn, work: Any, rows: np.ndarray, spans: Any, *rest: Any) -> Any:
+        seen.append((int(rows[0]), spans[0]))
+        return search(self, work, rows, spans, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(Knn, "_search", fail_late)

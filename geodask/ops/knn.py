@@ -210,7 +210,8 @@ class Knn(Compared):
             worst_flops=8 * x.manifold.n * pairs,
             bytes_read=int(layout.blocks * passes * len(y) * y.row_bytes * layout.new_share)
             + layout.panels * len(x) * x.row_bytes,
-            bytes_written=padded * (24 * self.k + 1 + layout.panels * 8 * (2 * self.k + 2)),
+            bytes_written=padded * (24 * self.k + 1)
+            + layout.rows * layout.panels * 8 * (2 * self.k + 2),
             task_bytes=self.task_bytes(inputs, layout, tiling),
         )
 
