@@ -165,7 +165,8 @@ def test_threads_that_need_a_row_group_decode_it_once(tmp_path: Path) -> None:
 def test_large_row_groups_are_read_in_batches(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet, "BATCH_BYTES", 20 * parquet.LEAST_ROW_BYTES)
+    monkeypatch.setattr(parquet, "SMALL_BYTES", 20 * parquet.LEAST_ROW_BYTES)
+    monkeypatch.setattr(parquet, "BATCH_BYTES", 15 * parquet.LEAST_ROW_BYTES)
     x = gd.points(write(tmp_path, kind), SPHERE, column="e", ids="id")
     rows, names = ROWS[ORDER], [NAMES[i] for i in ORDER]
     whole, sizes = parquet.RowGroup.decoded, []
@@ -190,7 +191,8 @@ def test_large_row_groups_are_read_in_batches(
 def test_what_is_wrong_in_a_large_row_group_is_named_by_its_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet, "BATCH_BYTES", 20 * parquet.LEAST_ROW_BYTES)
+    monkeypatch.setattr(parquet, "SMALL_BYTES", 20 * parquet.LEAST_ROW_BYTES)
+    monkeypatch.setattr(parquet, "BATCH_BYTES", 15 * parquet.LEAST_ROW_BYTES)
     parts = [lists(ROWS[:50]), lists(ROWS[:1, :3]), lists(ROWS[:49])]
     pq.write_table(pa.table({"e": pa.chunked_array(parts)}), tmp_path / "rows.parquet")
     x = gd.points(tmp_path / "rows.parquet", SPHERE, column="e")
@@ -234,7 +236,8 @@ def test_a_source_of_many_files_travels(tmp_path: Path) -> None:
 
 
 def spoiled(row: int, value: Any) -> pa.Array:
-    return pa.array([value if i == row else list(map(float, each)) for i, each in enumerate(ROWS)])
+    rows = [value if i == row else list(map(float, each)) for i, each in enumerate(ROWS)]
+    return pa.array(rows, pa.list_(pa.float32()))
 
 
 @pytest.mark.parametrize(

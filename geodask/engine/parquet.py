@@ -18,8 +18,10 @@ from .files import Files
 from .ipc import IPC_SUFFIXES, ipc_batch, ipc_layout
 from .sources import Source, reading
 
-BATCH_BYTES = 16 << 20
-"""What is decoded at once, and the size of a small row group."""
+SMALL_BYTES = 16 << 20
+"""A row group up to this size is decoded whole."""
+BATCH_BYTES = 4 << 20
+"""What is decoded of a larger one at once: some caches hold it until it is used."""
 LEAST_ROW_BYTES = 64
 BUFFER_BYTES = 8 << 20
 KEPT_GROUPS = 4
@@ -58,9 +60,9 @@ class Table(Source):
         with reading(f"{path}, row group {number},"):
             file = File(self.files, path, tuple(self.files.state(path)))
             group = RowGroup(file, number, self.columns, self.decode, self.shape[1:])
-            if rows > self._batch_rows and not file.is_ipc:
+            if rows > self._rows_in(SMALL_BYTES) and not file.is_ipc:
                 table = self.paths[0], self.columns
-                found = _readers.of(table, group, self._batch_rows).read(low, high)
+                found = _readers.of(table, group, self._rows_in(BATCH_BYTES)).read(low, high)
             else:
                 with _turn(path, number, self.columns):
                     whole = group.decoded()
@@ -73,9 +75,8 @@ class Table(Source):
             )
         return found
 
-    @property
-    def _batch_rows(self) -> int:
-        return max(1, BATCH_BYTES // max(LEAST_ROW_BYTES, self.row_bytes))
+    def _rows_in(self, nbytes: int) -> int:
+        return max(1, nbytes // max(LEAST_ROW_BYTES, self.row_bytes))
 
     @property
     def travels(self) -> bool:
@@ -88,7 +89,7 @@ class Table(Source):
     @property
     def chunk_rows(self) -> int:
         longest = int(np.diff(self.groups[:, 2], prepend=0).max(initial=1))
-        return min(longest, self._batch_rows)
+        return min(longest, self._rows_in(SMALL_BYTES))
 
     def cuts(self, rows: int) -> list[int]:
         ends, found = self.groups[:, 2], [0]
