@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,6 +53,15 @@ def write(folder: Path, rows: np.ndarray = ROWS) -> Path:
     return folder
 
 
+@pytest.fixture(params=["pyarrow", "s3fs"])
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Who reads the files: pyarrow's client, or s3fs where that cannot take the options."""
+    if request.param == "s3fs":
+        monkeypatch.setattr("geodask.engine.files.arrow_s3", lambda url, name: None)
+    return request.param
+
+
+@pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize("where", ["", "/*.parquet"])
 def test_parquet_in_a_bucket_is_that_of_a_folder(
     where: str, bucket: str, server: dict[str, Any], tmp_path: Path
@@ -84,6 +94,38 @@ def test_a_file_in_a_bucket_is_recognised_by_its_etag(
     assert run().report.cache_hit
     files.put(str(write(tmp_path / "rows", ROWS[::-1]) / "part-0.parquet"), f"{bucket}/rows/")
     assert not run().report.cache_hit
+
+
+@pytest.mark.usefixtures("reader")
+def test_hdf5_and_a_missing_file_in_a_bucket(
+    bucket: str, server: dict[str, Any], tmp_path: Path
+) -> None:
+    with h5py.File(tmp_path / "rows.h5", "w") as file:
+        file.create_dataset("rows", data=ROWS, chunks=(64, 4))
+    files = fsspec.filesystem("s3", **server)
+    files.put(str(tmp_path / "rows.h5"), f"{bucket}/rows.h5")
+    x = gd.points(f"{bucket}/rows.h5", SPHERE, storage_options=server)
+    assert np.array_equal(x.read(10, 500), ROWS[10:500])
+    files.rm(f"{bucket}/rows.h5")
+    with pytest.raises(gd.StoreError, match=r"rows\.h5"):
+        x.read(0, 1)
+
+
+def test_pyarrow_reads_s3_where_it_finds_what_s3fs_does(
+    server: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+
+    def client(url: str, **options: Any) -> Any:
+        return access.arrow_s3(url, access.grant(url, options))
+
+    assert client("s3://b", **server) is not None
+    assert client("s3://b", key="k", secret="s") is None  # the region is not known
+    assert client("s3://b", **server, config_kwargs={"retries": 3}) is None
+    assert client("gs://b", **server) is None
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert client("s3://b", key="k", secret="s").region == "eu-west-1"
 
 
 def test_saved_points_are_opened_from_a_bucket(

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..store.access import file_system, zarr_store
+from ..store.access import arrow_s3, file_system, zarr_store
 
 IDENTITIES = ("ETag", "etag", "md5Hash", "Content-MD5", "Digest", "generation", "blob_id")
 TIMES = ("LastModified", "Last-Modified", "last_modified", "updated", "mtime", "created")
@@ -132,6 +132,11 @@ class Remote(Files):
 
     @contextmanager
     def opened(self, path: str) -> Iterator[Any]:
+        client = arrow_s3(self.root, self.options)
+        if client is not None:
+            with client.open_input_file(path.removeprefix("s3://")) as file:
+                yield file
+            return
         # pyarrow asks for what it needs in few reads: what a cache reads ahead is thrown away.
         with self.system.open(path, "rb", cache_type="none") as file:
             yield file

@@ -6,13 +6,22 @@ fsspec finds by itself, in its configuration files and in the environment, needs
 process has its own.
 """
 
+import os
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from ..errors import SpecError, StoreError
+
+ARROW_S3 = {
+    "key": "access_key",
+    "secret": "secret_key",
+    "token": "session_token",
+    "anon": "anonymous",
+}
 
 _known: dict[str, dict[str, Any]] = {}
 _lock = Lock()
@@ -70,6 +79,34 @@ def file_system(url: str, name: str) -> Any:
             came=f"it said: {error}",
             do="Install what it asks for, such as geodask[s3] for s3.",
         ) from error
+
+
+def arrow_s3(url: str, name: str) -> Any:
+    """pyarrow's own client of S3, which takes a third of the time and memory of one in Python.
+
+    None for other protocols; and where it would not find what s3fs does: options of another kind,
+    or neither an endpoint nor a region, since it follows no bucket to its region.
+    """
+    known = _options(name)
+    variables = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    endpoint = known.get("endpoint_url") or next(filter(None, map(os.environ.get, variables)), None)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if urlsplit(url).scheme != "s3" or not set(known) <= {*ARROW_S3, "endpoint_url"}:
+        return None
+    if endpoint is None and region is None:
+        return None
+    given = {ARROW_S3[key]: value for key, value in known.items() if key in ARROW_S3}
+    if endpoint is not None:
+        where = urlsplit(endpoint)
+        given |= {"scheme": where.scheme, "endpoint_override": where.netloc + where.path}
+    return _arrow_s3(region or "us-east-1", **given)
+
+
+@lru_cache(maxsize=16)
+def _arrow_s3(region: str, **given: Any) -> Any:
+    from pyarrow.fs import S3FileSystem
+
+    return S3FileSystem(region=region, **given)
 
 
 def zarr_store(url: str, name: str) -> Any:
