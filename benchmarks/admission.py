@@ -37,7 +37,8 @@ import pyarrow.parquet as pq
 import geodask as gd
 import sphere
 from geodask.config import settings
-from geodask.engine.admission import Census, admit
+from geodask.engine.admission import admit
+from geodask.engine.census import Census
 from geodask.engine.executors import executor
 from geodask.engine.sources import FRESH_SECONDS
 from geodask.store.objects import open_objects

@@ -12,7 +12,7 @@ import pytest
 import zarr
 
 import geodask as gd
-from geodask.engine import admission, sources
+from geodask.engine import admission, census, sources
 from geodask.engine.derived import Projected
 from geodask.engine.driver import Run
 from geodask.engine.sources import Zarr
@@ -73,7 +73,7 @@ def test_selected_and_joined_files_are_digested_once(
     several = [x[::2], x[1::2], gd.concat([x[:9], x]), gd.concat([x, x[:9]])]
     first = [answers(each) for each in several]
     assert len({each[0] for each in first}) == 4
-    monkeypatch.setattr(admission, "examine", fail)
+    monkeypatch.setattr(census, "examine", fail)
     assert [answers(each) for each in several] == first
     with pytest.raises(AssertionError, match="must not happen"):
         answers(x[1:])
@@ -138,7 +138,7 @@ def test_trusting_metadata_does_not_skip_the_checks(
             answers(gd.points(npy, SPHERE))
         np.save(npy, rows / 2)
         first = answers(gd.points(npy, SPHERE))
-        monkeypatch.setattr(admission, "examine", fail)  # checked once
+        monkeypatch.setattr(census, "examine", fail)  # checked once
         assert answers(gd.points(npy, SPHERE)) == first
         assert gd.knn(gd.points(npy, SPHERE), k=3).persist().report.cache_hit
 
@@ -146,7 +146,7 @@ def test_trusting_metadata_does_not_skip_the_checks(
 def test_nothing_is_read_where_metadata_are_trusted_and_nothing_is_checked(
     npy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "examine", fail)
+    monkeypatch.setattr(census, "examine", fail)
     with dask.config.set({"geodask.trust": "metadata", "geodask.validate": "none"}):
         answers(gd.points(npy, SPHERE))
 
@@ -154,7 +154,7 @@ def test_nothing_is_read_where_metadata_are_trusted_and_nothing_is_checked(
 def test_a_large_chunk_is_decoded_once(
     rows: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "DIGEST_BYTES", 64 * 24 * 4)
+    monkeypatch.setattr(census, "DIGEST_BYTES", 64 * 24 * 4)
     zarr.create_array(tmp_path / "x.zarr", data=rows / 2, chunks=(256, 24))
     read, spans = Zarr.read, []
 
@@ -266,7 +266,7 @@ def test_rows_in_memory_that_change_during_a_run_are_not_stored(
 def test_a_large_chunk_of_a_dask_array_is_computed_once(
     rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "DIGEST_BYTES", 32 * 24 * 4)
+    monkeypatch.setattr(census, "DIGEST_BYTES", 32 * 24 * 4)
     monkeypatch.setattr("geodask.engine.save.STORED_BYTES", 16 * 24 * 4)
     seen = []
 

@@ -30,7 +30,7 @@ BLOCK = 64
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Digests of 64 rows, and many tasks for few rows."""
-    monkeypatch.setattr("geodask.engine.admission.DIGEST_BYTES", BLOCK * 4 * BALL.n)
+    monkeypatch.setattr("geodask.engine.census.DIGEST_BYTES", BLOCK * 4 * BALL.n)
     monkeypatch.setattr("geodask.ops.compared.TASK_WORK", (2e6, 5e12))
     monkeypatch.setattr("geodask.ops.compared.RATIO", 3)
 
@@ -359,7 +359,7 @@ def test_little_memory_changes_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 def test_workers_edit_a_result(
     client: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("geodask.engine.admission.DIGEST_BYTES", 16 << 20)  # as on the workers
+    monkeypatch.setattr("geodask.engine.census.DIGEST_BYTES", 16 << 20)  # as on the workers
     Asked(X, exclude=EDGES).run()
     asked = Asked(X, where=MASK, exclude=EDGES)
     found = asked.run()

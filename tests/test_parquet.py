@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import geodask as gd
-from geodask.engine import admission, parquet, sources
+from geodask.engine import census, parquet, sources
 
 SPHERE = gd.Sphere(4)
 ROWS = SPHERE.random(1000, seed=0).astype(np.float32)
@@ -133,7 +133,7 @@ def test_files_are_read_once_and_again_when_they_change(
     x = gd.points(write(tmp_path), SPHERE, column="e")
     gd.knn(x, k=3).persist()
     with monkeypatch.context() as patch:
-        patch.setattr(admission, "examine", fail)
+        patch.setattr(census, "examine", fail)
         assert gd.knn(x, k=3).persist().report.cache_hit
     pq.write_table(table(ROWS[::-1][:1]), tmp_path / "part-1.parquet")
     assert not gd.knn(x, k=3).persist().report.cache_hit
@@ -204,9 +204,9 @@ def test_an_admission_that_was_interrupted_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "FRESH_SECONDS", -1.0)
-    monkeypatch.setattr(admission, "DIGEST_BYTES", 64 * 16)
-    monkeypatch.setattr(admission, "SPAN_BYTES", 64 * 16)
-    examine, seen = admission.examine, []
+    monkeypatch.setattr(census, "DIGEST_BYTES", 64 * 16)
+    monkeypatch.setattr(census, "SPAN_BYTES", 64 * 16)
+    examine, seen = census.examine, []
 
     def interrupted(*arguments: Any) -> Any:
         seen.append(range(*arguments[1:3]))
@@ -216,7 +216,7 @@ def test_an_admission_that_was_interrupted_goes_on(
 
     x = gd.points(write(tmp_path), SPHERE, column="e")
     with dask.config.set({"geodask.threads": 1}):
-        monkeypatch.setattr(admission, "examine", interrupted)
+        monkeypatch.setattr(census, "examine", interrupted)
         with pytest.raises(KeyboardInterrupt):
             gd.knn(x, k=3).persist()
         first = [*chain(*seen[:4])]

@@ -13,7 +13,7 @@ import zarr
 
 import geodask as gd
 from geodask.arrays.namespace import lane_sum
-from geodask.engine import admission, sources
+from geodask.engine import census, sources
 from geodask.engine.driver import Run
 from geodask.store.array import ArraySpec
 from geodask.store.group import create, find
@@ -121,7 +121,7 @@ def test_a_digest_is_remembered_and_taken_once(
     monkeypatch.setattr(sources, "FRESH_SECONDS", -1.0)
     np.save(tmp_path / "x.npy", sphere.read(0, 2000))
     gd.knn(gd.points(tmp_path / "x.npy", gd.Sphere(24)), k=4).persist()
-    monkeypatch.setattr(admission, "examine", None)  # a second pass would call it
+    monkeypatch.setattr(census, "examine", None)  # a second pass would call it
     assert gd.knn(gd.points(tmp_path / "x.npy", gd.Sphere(24)), k=4).persist().report.cache_hit
 
 

@@ -82,7 +82,7 @@ def file_system(url: str, name: str) -> Any:
 
 
 def arrow_s3(url: str, name: str) -> Any:
-    """pyarrow's own client of S3, which takes a third of the time and memory of one in Python.
+    """pyarrow's own client of S3: a third faster than one in Python, in an eighth of its memory.
 
     None for other protocols; and where it would not find what s3fs does: options of another kind,
     or neither an endpoint nor a region, since it follows no bucket to its region.
