@@ -11,9 +11,9 @@ import pytest
 import zarr
 
 import geodask as gd
-from geodask.arrays.logs import GROUP
+from geodask.engine.operation import Budget
 from geodask.kernels.moments import add_logs, merged, no_sums
-from geodask.manifolds.base import Manifold
+from geodask.manifolds.base import SUMMED, Manifold
 from geodask.ops.frechet import Mean
 from test_resume import start_and_kill
 
@@ -318,12 +318,22 @@ def test_sums_do_not_depend_on_slices(manifold: gd.Manifold) -> None:
     x, weights = cloud(manifold, 3000), np.random.default_rng(0).random(3000)
     whole = no_sums(manifold)
     add_logs(manifold, manifold.canonical(x[:1])[0], x, weights, whole)
-    for step in (8 * GROUP, 16 * GROUP):
+    for step in (SUMMED, 2 * SUMMED):
         sliced = no_sums(manifold)
         for low in range(0, 3000, step):
             rows = slice(low, low + step)
             add_logs(manifold, manifold.canonical(x[:1])[0], x[rows], weights[rows], sliced)
         assert sliced.tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("chunk", [1, 97, 128, 1009, 4096, 20_000])
+@pytest.mark.parametrize("memory", [None, 1 << 22, 1 << 25])
+def test_slices_begin_where_sums_do(chunk: int, memory: int | None, tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "x.zarr", shape=(20_000, 4), chunks=(chunk, 4), dtype="f4")
+    plan = gd.mean(gd.points(tmp_path / "x.zarr", gd.Lorentz(4)))
+    operation, budget = plan.operation, Budget("numpy", "cpu", "auto", memory)
+    tiling = operation._tiling(plan.inputs, operation.layout(plan.inputs), budget)
+    assert tiling.step % SUMMED == 0
 
 
 @pytest.mark.parametrize(
@@ -360,8 +370,8 @@ def test_sums_of_slices_lose_nothing() -> None:
 
 @pytest.fixture
 def many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cuts thousands of rows into several tasks of 512."""
-    monkeypatch.setattr("geodask.ops.frechet.TASK_BYTES", 8 * 512 * 6)
+    """Cuts thousands of rows into several tasks of 1024."""
+    monkeypatch.setattr("geodask.ops.frechet.TASK_BYTES", 8 * 1024 * 6)
 
 
 @pytest.mark.usefixtures("many_tasks")
@@ -373,7 +383,7 @@ def test_chunks_threads_memory_and_executors_give_the_same_bytes(
     x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
     weights = np.random.default_rng(3).random(5003)
     runs = [gd.mean(gd.points(x, manifold), weights=weights).compute()]
-    assert runs[0].report.blocks_computed > 20
+    assert runs[0].report.blocks_computed > 15
     for number, chunk in enumerate((1, 97, 1009, 5003)):
         if chunk > 1:
             zarr.create_array(tmp_path / f"{chunk}.zarr", data=x, chunks=(chunk, 5))
@@ -434,7 +444,7 @@ def test_explain_speaks_of_a_step() -> None:
 @pytest.mark.parametrize("at", ["partial", "step"])
 def test_a_run_that_stops_goes_on_in_its_step(monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     manifold = gd.PoincareBall(6)
-    x = gd.points(cloud(manifold, 3000), manifold)
+    x = gd.points(cloud(manifold, 6000), manifold)
     expected = gd.mean(x).compute()
     monkeypatch.setattr("geodask.engine.driver.MARK_SECONDS", 0.0)
     calls, limit = [0], 9 if at == "partial" else 2
@@ -482,7 +492,7 @@ import time
 import geodask as gd
 import geodask.ops.frechet as frechet
 
-frechet.TASK_BYTES = 8 * 512 * 6
+frechet.TASK_BYTES = 8 * 1024 * 6
 partial = frechet.Mean.partial
 
 def slow(self, *arguments):
@@ -491,7 +501,7 @@ def slow(self, *arguments):
 
 frechet.Mean.partial = slow
 manifold = gd.PoincareBall(6)
-gd.mean(gd.points(manifold.random(3000, seed=0), manifold)).persist()
+gd.mean(gd.points(manifold.random(6000, seed=0), manifold)).persist()
 """
 
 

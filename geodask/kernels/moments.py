@@ -37,7 +37,7 @@ def add_logs(
 ) -> None:
     """Adds stored rows (rows, n) with their weights (rows,) to the sums at a canonical point p.
 
-    The rows must begin a group of `GROUP`, counted from where the sums began, so that the sums do
+    The rows must begin a multiple of `SUMMED` after those where the sums began, so that the sums do
     not depend on how many come at once.
     """
     manifold.add_logs(p, widen(x), weights, sums)

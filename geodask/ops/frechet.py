@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays.logs import GROUP
 from ..engine.iteration import Iterative, steps_layout
 from ..engine.operation import Budget, Cost, Layout, Work
 from ..engine.plan import Plan
@@ -20,6 +19,7 @@ from ..engine.tasks import slices, stream
 from ..errors import CutLocusError
 from ..kernels.descent import State, advance, begin, converged, finished
 from ..kernels.moments import add_logs, merged, moments, no_sums
+from ..manifolds.base import SUMMED
 from ..store.array import ArraySpec
 from .tiling import Tiling, fitting
 
@@ -82,7 +82,7 @@ class Mean(Iterative):
 
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
         n = len(inputs[0])
-        rows = max(TASK_BYTES // (8 * inputs[0].manifold.n), n // TASKS, GROUP)
+        rows = max(TASK_BYTES // (8 * inputs[0].manifold.n), n // TASKS, SUMMED)
         return steps_layout(1 + self.max_iterations, n, 1 << (rows.bit_length() - 1))
 
     def outputs(self, inputs: tuple[Points, ...], layout: Layout) -> list[ArraySpec]:
@@ -194,16 +194,16 @@ class Mean(Iterative):
         needs = partial(self._task_bytes, inputs)
         step = fitting("mean", x, layout, needs, budget.task_bytes).step
         step = min(step, max(x.source.chunk_rows, SLICE_BYTES // x.row_bytes))
-        # Groups begin with slices; along the chunks of the storage as well, where that is near.
-        both = math.lcm(GROUP, x.source.chunk_rows)
-        unit = both if both * x.row_bytes <= SLICE_BYTES and both <= step else GROUP
-        return Tiling(1, max(GROUP, step - step % unit))
+        # Sums begin with slices; along the chunks of the storage as well, where that is near.
+        both = math.lcm(SUMMED, x.source.chunk_rows)
+        unit = both if both * x.row_bytes <= SLICE_BYTES and both <= step else SUMMED
+        return Tiling(1, max(SUMMED, step - step % unit))
 
     def _task_bytes(self, inputs: tuple[Points, ...], tiling: Tiling) -> int:
         x = inputs[0]
         # A slice in use, one being read, chunks being decoded, weights; and terms of a block.
         rows = tiling.step * (3 * x.row_bytes + 48)
-        terms = 1024 * x.manifold.n * 8 * 16 + 8 * 16 * self.state_size(inputs)
+        terms = SUMMED * x.manifold.n * 8 * 16 + 8 * 16 * self.state_size(inputs)
         return rows + terms + 2 * sum(each.source.decoded_bytes for each in inputs)
 
     def trial(self, inputs: tuple[Points, ...], budget: Budget) -> float:
