@@ -511,7 +511,7 @@ def test_a_killed_run_goes_on_elsewhere_to_the_same_bytes(store: Path, tmp_path:
     script.write_text(CHILD)
     start_and_kill(script, store, of="mean", at=2)  # the start, and something of the first step
     manifold = gd.PoincareBall(6)
-    x = gd.points(cloud(manifold, 3000), manifold)
+    x = gd.points(cloud(manifold, 6000), manifold)
     found = gd.mean(x).persist()
     expected = gd.mean(x).compute()
     assert found.report.blocks_stored > 0

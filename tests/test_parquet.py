@@ -326,7 +326,11 @@ def test_columns_are_named_and_of_the_right_kind(tmp_path: Path) -> None:
     pq.write_table(table(wide=ROWS[:, 0].astype("f8")), path)
     wrong = [
         ({}, gd.SpecError, "none was named"),
-        ({"column": "no"}, gd.SpecError, "must have a column 'no', but it has e, id, number"),
+        (
+            {"column": "no"},
+            gd.SpecError,
+            "a column 'no', and one only, .* e, id, number",
+        ),
         ({"column": "id"}, gd.SpecError, "numbers or lists of numbers, but it is string"),
         ({"column": "e", "ids": "x0"}, gd.SpecError, "column 'x0' .*but it is float"),
         ({"column": ["x0", "wide"]}, gd.SpecError, "numbers of one type"),

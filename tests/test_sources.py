@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import zarr
@@ -122,7 +123,54 @@ def test_tables_need_a_column_that_they_have() -> None:
         gd.points(dd.from_pandas(frame, npartitions=2), SPHERE, column="e")
 
 
+def test_a_table_without_rows_has_the_width_of_the_manifold(tmp_path: Path) -> None:
+    lists = pa.table({"id": pa.array([], "string"), "e": pa.array([], pa.list_(pa.float32()))})
+    pq.write_table(lists, tmp_path / "none.parquet")
+    nothing = pd.DataFrame({"id": [], "e": []})
+    untyped = pd.DataFrame(columns=["id", "e", "x0", "x1", "x2", "x3"])
+    for table in (lists, tmp_path / "none.parquet", nothing.astype(object), untyped):
+        x = gd.points(table, SPHERE, **TABLE)
+        assert x.shape == (0, 4)
+        assert list(x.ids or ()) == []
+        assert gd.knn(x, gd.points(ROWS, SPHERE), k=2).compute().indices.shape == (0, 2)
+    plain = gd.points(untyped, SPHERE, column=["x0", "x1", "x2", "x3"], ids="id")
+    assert plain.shape == (0, 4)
+    with dask.config.set({"dataframe.convert-string": False}):
+        lazy = dd.from_pandas(untyped, npartitions=1)
+    assert gd.points(lazy, SPHERE, **TABLE).shape == (0, 4)
+    with pytest.raises(gd.PointShapeError, match=r"shape \(0, 0\)"):
+        gd.points(np.empty((0, 0)), SPHERE)
+
+
+def test_a_name_of_two_columns_is_refused(tmp_path: Path) -> None:
+    table = pa.table([pa.array([1.0]), pa.array([2.0])], ["x", "x"])
+    pq.write_table(table, tmp_path / "two.parquet")
+    for each in (table, table.to_pandas(), tmp_path / "two.parquet"):
+        with pytest.raises(gd.SpecError, match=r"a column 'x', and one only.*it has x, x"):
+            gd.points(each, gd.Euclidean(1), column="x")
+
+
 # --- files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", ["a folder", "100%", "a[1]"])
+def test_urls_of_files_are_those_that_paths_give(folder: str, tmp_path: Path) -> None:
+    path = tmp_path / folder / "rows.npy"
+    path.parent.mkdir()
+    np.save(path, ROWS)
+    for url in (path.as_uri(), path.as_uri().replace("file://", "FILE://localhost")):
+        same(gd.points(url, SPHERE), names=None)
+    gd.points(path, SPHERE).save((tmp_path / folder / "saved.zarr").as_uri())
+    assert (tmp_path / folder / "saved.zarr").is_dir()
+
+
+def test_a_pattern_that_matches_nothing_says_what_brackets_are(tmp_path: Path) -> None:
+    (tmp_path / "run[1]").mkdir()
+    pandas_frame().to_parquet(tmp_path / "run[1]" / "rows.parquet")
+    with pytest.raises(FileNotFoundError, match=r"it is a pattern, in which \[\*\]"):
+        gd.points(f"{tmp_path}/run[1]/*.parquet", SPHERE, **TABLE)
+    same(gd.points(f"{tmp_path}/run[[]1]/*.parquet", SPHERE, **TABLE))
+    same(gd.points(f"{tmp_path}/run[1]", SPHERE, **TABLE))
 
 
 @pytest.mark.parametrize("chunks", [None, (64, 4), (128, 2)])
@@ -137,6 +185,38 @@ def test_a_dataset_of_an_hdf5_file_is_rows(chunks: Any, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:900])
     with pytest.raises(gd.StoreError, match=re.escape(str(path))):
         gd.points(path, SPHERE, column="train/rows")
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u2", "i8", ">i4", "S6", "text"])
+def test_ids_of_an_hdf5_file_are_integers_or_text(dtype: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.h5"
+    text = [f"é{i}".encode() for i in range(500)]
+    numbers = np.arange(500) % 100
+    with h5py.File(path, "w") as file:
+        file["rows"] = ROWS
+        file["id"] = (
+            NAMES if dtype == "text" else np.array(text if dtype == "S6" else numbers, dtype)
+        )
+    names = {"text": NAMES, "S6": [each.decode() for each in text]}
+    x = gd.points(path, SPHERE, column="rows", ids="id")
+    assert list(x.ids or ()) == names.get(dtype, numbers.tolist())
+    assert x.ids is not None
+    assert x.ids.dtype == (object if dtype in names else np.uint64 if dtype == "u2" else np.int64)
+    gd.points(path, SPHERE, column="rows", ids="id").save(tmp_path / "saved.zarr")
+    assert list(gd.open(tmp_path / "saved.zarr").ids or ()) == list(x.ids)
+    if dtype in names:
+        assert x.rows_of([names[dtype][7]])[0] == 7
+
+
+@pytest.mark.parametrize(
+    "names", [np.arange(500.0), np.ones(500, bool), np.ones((500, 2), int), np.full(500, 1j)]
+)
+def test_other_ids_of_an_hdf5_file_are_refused(names: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "rows.h5"
+    with h5py.File(path, "w") as file:
+        file["rows"], file["id"] = ROWS, names
+    with pytest.raises(gd.SpecError, match=r"ids are strings or integers, one a row.*'id'"):
+        gd.points(path, SPHERE, column="rows", ids="id")
 
 
 def test_a_changed_hdf5_file_is_read_again(tmp_path: Path) -> None:
@@ -218,6 +298,6 @@ def test_what_small_numbers_stand_for_must_fit() -> None:
         gd.points(ROWS, flat, scale=2)
     with pytest.raises(gd.SpecError, match="needs no dtype beside it"):
         gd.points(eights, flat, dtype="bfloat16", scale=2)
-    for scale in (np.nan, np.ones(3), np.ones((3, 1))):
+    for scale in (np.nan, np.ones(3), np.ones((3, 1)), "x", [[1.0], [1.0, 2.0]]):
         with pytest.raises(gd.PointShapeError, match="A scale is a finite number, or one a coord"):
             gd.points(eights, flat, scale=scale)

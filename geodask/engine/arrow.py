@@ -1,10 +1,21 @@
 """Arrow columns as arrays of rows, without a copy where Arrow has none to make."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import PointShapeError, SpecError
+
+
+def check_column(place: str, name: str, known: Sequence[str]) -> None:
+    """Raises SpecError where a name is that of no column, or of several."""
+    if list(known).count(name) != 1:
+        raise SpecError(
+            f"{place} must have a column {name!r}, and one only",
+            came=f"it has {', '.join(map(str, known))}",
+            do="Pass the name of one of these, and give each its own.",
+        )
 
 
 def rows_type(path: str, column: str, kind: Any) -> tuple[np.dtype, int | None]:
@@ -56,7 +67,7 @@ def decode_lists(table: Any, shape: tuple[int, ...], place: str, first: int = 0)
     if flat.null_count:
         bad = np.flatnonzero(flat.is_null().to_numpy(zero_copy_only=False)) // max(1, shape[0])
         raise _wrong(place, first + bad, "holds a null")
-    return flat.to_numpy(zero_copy_only=True).reshape(-1, *shape)
+    return flat.to_numpy(zero_copy_only=True).reshape(len(column), *shape)
 
 
 def decode_columns(table: Any, shape: tuple[int, ...], place: str, first: int = 0) -> np.ndarray:

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import PointShapeError, SpecError
-from .arrow import decode_columns, decode_ids, decode_lists, ids_dtype, rows_type
+from .arrow import (
+    check_column,
+    decode_columns,
+    decode_ids,
+    decode_lists,
+    ids_dtype,
+    rows_type,
+)
 from .ids import Ids, as_ids
 from .sources import Lazy, Memory, Source
 
@@ -30,14 +37,9 @@ def open_frame(
     if column is None:
         raise SpecError("Tables have columns", came="none was named", do='Pass column="embedding".')
     columns = [column] if isinstance(column, str) else list(column)
-    known = frame.column_names if hasattr(frame, "column_names") else frame.columns
+    known = list(frame.column_names if hasattr(frame, "column_names") else frame.columns)
     for each in [*columns, *([] if ids is None else [ids])]:
-        if each not in list(known):
-            raise SpecError(
-                f"The table must have a column {each!r}",
-                came=f"it has {', '.join(map(str, known))}",
-                do="Pass the name of one of these.",
-            )
+        check_column("The table", each, known)
     if _is_dask(frame):
         _refuse_text(frame, columns)
     lists = isinstance(column, str)
@@ -109,6 +111,7 @@ def _rows_of(table: Any, like: np.ndarray | None, place: str, *, lists: bool) ->
     """Rows as `decode_lists` or `decode_columns` have them, of the width and dtype of ``like``."""
     if like is not None and table.num_rows == 0:
         return like
+    table = _typed(table, "list" if lists else "double")
     kinds = [rows_type(place, each.name, each.type) for each in table.schema]
     dtype, width = kinds[0]
     fits = kinds == [(dtype, width if lists else 1)] * len(kinds)
@@ -125,6 +128,20 @@ def _rows_of(table: Any, like: np.ndarray | None, place: str, *, lists: bool) ->
     return decode_lists(table, (_first_length(table) if width is None else width,), place)
 
 
+def _typed(table: Any, kind: str) -> Any:
+    """The same with a type for columns that no row gives one."""
+    import pyarrow as pa
+
+    types: Any = {"list": pa.list_(pa.float64()), "double": pa.float64(), "string": pa.string()}
+    if table.num_rows:
+        return table
+    fields = [
+        each.with_type(types[kind]) if pa.types.is_null(each.type) else each
+        for each in table.schema
+    ]
+    return table.cast(pa.schema(fields))
+
+
 def _first_length(table: Any) -> int:
     from pyarrow import compute
 
@@ -137,6 +154,7 @@ def _first_length(table: Any) -> int:
 def _ids_of(table: Any, like: np.ndarray | None, place: str) -> np.ndarray:
     if like is not None and table.num_rows == 0:
         return like
+    table = _typed(table, "string")
     (named,) = table.schema
     dtype = ids_dtype(place, named.name, named.type)
     if like is not None and dtype != like.dtype:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import SpecError
+from .derived import Derived
 from .files import Files
 from .sources import Source, native_dtype, native_rows, reading
 
@@ -26,7 +27,8 @@ class Hdf5(Source):
     def _rows(self, start: int, stop: int) -> np.ndarray:
         with reading(self.label), _opened(self.files, self.path) as file:
             found = file[self.dataset]
-            values = found.asstr()[start:stop] if self.dtype == object else found[start:stop]
+            text = self.dtype == object  # also where it says ASCII, which UTF-8 holds
+            values = found.asstr("utf-8")[start:stop] if text else found[start:stop]
             return native_rows(np.asarray(values))
 
     @property
@@ -52,6 +54,34 @@ class Hdf5(Source):
     @property
     def label(self) -> str:
         return f"{self.path}, dataset {self.dataset}"
+
+
+@dataclass(frozen=True)
+class Integers(Derived):
+    """Integers of any size as those of 64 bits."""
+
+    def convert(self, rows: np.ndarray) -> np.ndarray:
+        return rows.astype(self.dtype)
+
+    @property
+    def conversion(self) -> Any:
+        return str(self.dtype)
+
+
+def open_hdf5_ids(files: Files, path: str, dataset: str) -> Source:
+    """The ids in a dataset, as int64, uint64 or objects. Raises SpecError where it holds others."""
+    found = open_hdf5(files, path, dataset)
+    if len(found.shape) != 1 or found.dtype.kind not in "iuO":
+        raise SpecError(
+            f"ids are strings or integers, one a row, and dataset {dataset!r} of {path} must hold "
+            "these",
+            came=f"it has shape {found.shape} and is {found.dtype}",
+            do="Pass the name of another dataset.",
+        )
+    if found.dtype == object:
+        return found
+    wide = np.dtype(np.uint64 if found.dtype.kind == "u" else np.int64)
+    return found if found.dtype == wide else Integers(found.shape, wide, found)
 
 
 def open_hdf5(files: Files, path: str, dataset: str | None) -> Source:

@@ -8,14 +8,16 @@ import numpy as np
 
 from ..arrays.device import to_host
 from ..errors import PointShapeError, SpecError, StoreError
-from ..store.access import grant, is_remote
+from ..store.access import grant, local_path
 from .derived import selected
 from .files import LOCAL, Files, Local, Remote
 from .frames import is_frame, open_frame
-from .hdf5 import HDF5_SUFFIXES, open_hdf5
+from .hdf5 import HDF5_SUFFIXES, open_hdf5, open_hdf5_ids
 from .ids import Ids
 from .sources import Lazy, Memory, Npy, Source, Zarr, native_dtype, reading
-from .tables import filtered_rows, open_table, table_files
+from .tables import MAGIC, filtered_rows, open_table, table_files
+
+BRACKETS = "; it is a pattern, in which [*], [?] and [[] stand for *, ? and [ in a name"
 
 
 def source_of(array: Any) -> Source:
@@ -59,7 +61,7 @@ def open_rows(
             return rows, named
         if path.endswith(HDF5_SUFFIXES) and filters is None:
             rows = open_hdf5(files, path, column)
-            return rows, None if name is None else Ids(open_hdf5(files, path, name))
+            return rows, None if name is None else Ids(open_hdf5_ids(files, path, name))
         source = _path_source(files, path)
     elif is_frame(array) and filters is None:
         return open_frame(array, column, name)
@@ -76,8 +78,11 @@ def open_rows(
 
 def _located(path: str, options: Mapping[str, Any] | None) -> tuple[Files, str]:
     """How the files of a path or URL are reached, and its one spelling."""
-    if not is_remote(path):
-        return LOCAL, str(Path(path.removeprefix("file://")).expanduser().absolute())
+    local = local_path(path)
+    if local is not None:
+        return LOCAL, str(local)
+    scheme, _, rest = path.partition("://")
+    path = f"{scheme.lower()}://{rest}"
     files = Remote(path, grant(path, options))
     system = files.system
     url = system.unstrip_protocol(system._strip_protocol(path))
@@ -146,7 +151,7 @@ def _zarr_source(files: Files, path: str) -> Source:
     except (FileNotFoundError, ValueError) as error:
         raise FileNotFoundError(
             f"{path} must be a .npy file, a Zarr array or Parquet files, but none is there. "
-            "Check the path."
+            f"Check the path{BRACKETS if MAGIC & set(path) else ''}."
         ) from error
     if not isinstance(found, zarr.Array):
         if not isinstance(found.get("points"), zarr.Array):

@@ -218,6 +218,8 @@ def points(  # noqa: PLR0913 (all that may be said of a source)
         )
     found = manifold or named
     assert found is not None
+    if isinstance(column, str) and source.shape == (0, 0):  # no list tells how long they are
+        source = source_of(np.empty((0, *found.point_shape), source.dtype))
     check_source(source, found)
     if column_ids is None:
         column_ids = load_ids(stored) if ids is None else as_ids(ids)

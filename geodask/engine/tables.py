@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import SpecError
-from .arrow import decode_columns, decode_ids, decode_lists, ids_dtype, rows_type
+from .arrow import (
+    check_column,
+    decode_columns,
+    decode_ids,
+    decode_lists,
+    ids_dtype,
+    rows_type,
+)
 from .files import Files, Local
 from .ipc import IPC_SUFFIXES, ipc_files
 from .parquet import File, Table, first_length, layout_of
@@ -116,12 +123,7 @@ def _same_types(
     path: str, schema: Any, wanted: Sequence[str], types: dict[str, Any]
 ) -> dict[str, Any]:
     for each in wanted:
-        if each not in schema.names:
-            raise SpecError(
-                f"{path} must have a column {each!r}",
-                came=f"it has {', '.join(schema.names)}",
-                do="Pass the name of one of these.",
-            )
+        check_column(path, each, schema.names)
         if types and schema.field(each).type != types[each]:
             raise SpecError(
                 f"Column {each!r} must have one type in all files",

@@ -63,11 +63,14 @@ def widened(source: Source, dtype: Any, scale: Any) -> Source:
 
 
 def _scale(scale: Any, source: Source) -> np.ndarray:
-    found = np.asarray(scale, np.float32)
+    try:
+        found = np.asarray(scale, np.float32)
+    except (TypeError, ValueError):
+        found = np.full((), np.nan, np.float32)
     if found.shape not in ((), source.shape[1:]) or not np.isfinite(found).all():
         raise PointShapeError(
             f"A scale is a finite number, or one a coordinate: shape {source.shape[1:]}",
-            came=f"shape {found.shape} came" if found.ndim else f"{scale} came",
+            came=f"shape {found.shape} came" if found.ndim else f"{scale!r} came",
             do="Multiply rows by scales of their own before they are stored.",
         )
     return found

@@ -9,9 +9,10 @@ process has its own.
 import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from pathlib import Path
 from threading import Lock
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from ..errors import SpecError, StoreError
@@ -27,9 +28,14 @@ _known: dict[str, dict[str, Any]] = {}
 _lock = Lock()
 
 
-def is_remote(url: str) -> bool:
-    """Whether that is the URL of something other than a path of this machine."""
-    return "://" in url and not url.startswith("file://")
+def local_path(url: str) -> Path | None:
+    """The absolute path that a path or ``file://`` URL names; None for URLs of other things."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return Path(url).expanduser().absolute()
+    if scheme.lower() != "file":
+        return None
+    return Path(unquote(rest.removeprefix("localhost"))).expanduser().absolute()
 
 
 def grant(url: str, options: Mapping[str, Any] | None) -> str:

@@ -12,6 +12,7 @@ from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore
 
 from ..errors import StoreError
+from . import access
 
 ATTEMPTS = 5
 
@@ -94,15 +95,13 @@ def open_objects(url: str) -> Objects:
 
 def local_path(url: str | Path) -> Path:
     """The absolute path that a path or ``file://`` URL names. Raises StoreError for other URLs."""
-    url = str(url)
-    if url.startswith("file://"):
-        url = url.removeprefix("file://")
-    if "://" in url:
+    found = access.local_path(str(url))
+    if found is None:
         raise StoreError(
-            f"A store must be a local folder, but {url!r} came. "
+            f"A store must be a local folder, but {str(url)!r} came. "
             "Buckets are not supported by this version: pass a path every worker sees."
         )
-    return Path(url).expanduser().absolute()
+    return found
 
 
 @lru_cache(maxsize=64)
