@@ -41,7 +41,7 @@ from geodask.engine.admission import admit
 from geodask.engine.census import Census
 from geodask.engine.executors import executor
 from geodask.engine.sources import FRESH_SECONDS
-from geodask.store.objects import open_objects
+from geodask.storage.objects import open_objects
 from harness import Answer, Contestant, Resident, document, folder, parser, race, ratio, table
 from machine import cores, facts, heading, limits
 

@@ -15,7 +15,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 import geodask as gd
-from geodask.store import access
+from geodask.storage import access
 from s3 import SECRET, s3_server
 
 SPHERE = gd.Sphere(4)

@@ -170,7 +170,7 @@ def test_an_index_left_unfinished_is_built_again(
 ) -> None:
     x = numbered(TEXT)
     with monkeypatch.context() as patch:
-        patch.setattr("geodask.store.group.Group.commit", lambda *_: 1 / 0)
+        patch.setattr("geodask.storage.group.Group.commit", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             x.rows_of(["doc-0"])
     assert not list(store.glob("ids-*/spilled-*"))

@@ -19,7 +19,7 @@ LAYERS = [
     {"geodesics"},
     {"manifolds"},
     {"kernels"},
-    {"store"},
+    {"storage"},
     {"engine"},
     {"ops"},
     {"learn"},
@@ -38,7 +38,7 @@ LIBRARIES_ONLY_IN = {
 }
 WORDS_NEVER_IN = {  # in names and strings; comments and docstrings are free
     "kernels": r"\bdask|distributed",
-    "store": r"manifold",
+    "storage": r"manifold",
     "ops": r"\bcuda|\bdevice",
 }
 

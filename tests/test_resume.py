@@ -42,8 +42,8 @@ if __name__ == "__main__":
 
 def finished(group: Path) -> int:
     """How many objects the marks name."""
-    from geodask.store.group import find
-    from geodask.store.objects import open_objects
+    from geodask.storage.group import find
+    from geodask.storage.objects import open_objects
 
     found = find(open_objects(str(group.parent)), group.name)
     return 0 if found is None else len(found.digests)

@@ -15,10 +15,10 @@ import geodask as gd
 from geodask.arrays.namespace import lane_sum
 from geodask.engine import census, sources
 from geodask.engine.driver import Run
-from geodask.store.array import ArraySpec
-from geodask.store.group import create, find
-from geodask.store.keys import canonical, content_key
-from geodask.store.objects import memory_objects, open_objects
+from geodask.storage.array import ArraySpec
+from geodask.storage.group import create, find
+from geodask.storage.keys import canonical, content_key
+from geodask.storage.objects import memory_objects, open_objects
 
 pytestmark = pytest.mark.usefixtures("small_tasks")
 
@@ -209,7 +209,7 @@ def test_verify_mends_a_result_that_is_not_complete(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("geodask.store.group.Group.commit", interrupt)
+        patch.setattr("geodask.storage.group.Group.commit", interrupt)
         with pytest.raises(KeyboardInterrupt):
             gd.knn(sphere, k=4).persist()
     group = Path(gd.knn(sphere, k=4).explain().url)
@@ -238,7 +238,7 @@ def test_damaged_partial_results_are_computed_again(
             truncate(Path(group.objects.url) / group.path / written[0], Path())
         return written
 
-    monkeypatch.setattr("geodask.store.group.Group.write", tear_the_first)
+    monkeypatch.setattr("geodask.storage.group.Group.write", tear_the_first)
     assert same(arrays(gd.knn(sphere, k=4).persist()), truth)
     assert torn
 

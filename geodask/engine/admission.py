@@ -10,8 +10,8 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import StoreError
-from ..store.keys import content_key, digest, join_digests
-from ..store.objects import Objects
+from ..storage.keys import content_key, digest, join_digests
+from ..storage.objects import Objects
 from .base import Spans
 from .census import Census, blocks_of, digest_rows, examine, little
 from .copies import found_copy, place_copy, remove_copy, remove_stale_stages, write_copy

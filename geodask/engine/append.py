@@ -15,8 +15,8 @@ import numpy as np
 import zarr
 
 from ..errors import SpecError, StoreError
-from ..store.array import ArraySpec
-from ..store.objects import open_objects
+from ..storage.array import ArraySpec
+from ..storage.objects import open_objects
 from .files import LOCAL
 from .save import full_chunk_rows
 from .sources import Source, Zarr

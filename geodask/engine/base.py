@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import StoreError
-from ..store.array import ArraySpec
-from ..store.group import Group
-from ..store.keys import canonical, content_key
+from ..storage.array import ArraySpec
+from ..storage.group import Group
+from ..storage.keys import canonical, content_key
 from .result import found_group
 from .sources import Source
 

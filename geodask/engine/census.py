@@ -17,8 +17,8 @@ import numpy as np
 
 from ..config import Settings
 from ..events import PlanEnded, PlanStarted, Stats, TaskDone
-from ..store.keys import canonical, content_key, digest, join_digests
-from ..store.objects import Objects
+from ..storage.keys import canonical, content_key, digest, join_digests
+from ..storage.objects import Objects
 from .checks import check_rows
 from .executors import Executor, bounded
 from .points import Points

@@ -10,9 +10,9 @@ from uuid import uuid4
 import numpy as np
 
 from ..errors import StoreError
-from ..store.array import ArraySpec
-from ..store.group import create, find
-from ..store.objects import Objects
+from ..storage.array import ArraySpec
+from ..storage.group import create, find
+from ..storage.objects import Objects
 from .points import Points
 from .save import storage_rows
 from .sources import Zarr

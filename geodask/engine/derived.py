@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..manifolds.base import Manifold
-from ..store.keys import digest
+from ..storage.keys import digest
 from .selection import Rows, as_index, gather, pick
 from .sources import Memory, Source
 

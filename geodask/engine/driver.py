@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import StoreError
 from ..events import Stats, TaskDone, Watcher
-from ..store.group import Group
+from ..storage.group import Group
 from .base import DamagedBaseError
 from .executors import WINDOW, Executor
 from .missing import block_tasks, finish_keys, is_finished, partial_keys, state_key

@@ -7,9 +7,9 @@ from typing import Any
 from ..config import Settings
 from ..errors import MemoryPlanError, StoreError
 from ..events import PlanEnded, PlanStarted, Stats, Watcher
-from ..store.group import DamagedError, Group, create, find
-from ..store.keys import canonical, content_key
-from ..store.objects import Objects, memory_objects, open_objects
+from ..storage.group import DamagedError, Group, create, find
+from ..storage.keys import canonical, content_key
+from ..storage.objects import Objects, memory_objects, open_objects
 from .admission import Admitted
 from .base import DamagedBaseError
 from .driver import Run

@@ -17,7 +17,7 @@ import psutil
 from ..arrays.threads import one_thread_each
 from ..config import Settings
 from ..errors import StoreError
-from ..store.objects import Objects
+from ..storage.objects import Objects
 
 WINDOW = 4
 """Tasks submitted for each that can run."""
@@ -190,7 +190,7 @@ def check_visible(engine: Executor, objects: Objects) -> None:
 
 
 def _sees(url: str, key: str) -> bool:
-    from ..store.objects import open_objects
+    from ..storage.objects import open_objects
 
     try:
         found = open_objects(url).get(key)

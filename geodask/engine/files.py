@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..store.access import arrow_s3, file_system, zarr_store
+from ..storage.access import arrow_s3, file_system, zarr_store
 
 IDENTITIES = ("ETag", "etag", "md5Hash", "Content-MD5", "Digest", "generation", "blob_id")
 TIMES = ("LastModified", "Last-Modified", "last_modified", "updated", "mtime", "created")

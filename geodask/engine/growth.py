@@ -11,10 +11,10 @@ from math import prod
 from typing import Any
 
 from ..errors import StoreError
-from ..store.group import Group, find
-from ..store.keys import canonical, content_key
-from ..store.objects import Objects
-from ..store.seal import parsed, sealed, unsealed
+from ..storage.group import Group, find
+from ..storage.keys import canonical, content_key
+from ..storage.objects import Objects
+from ..storage.seal import parsed, sealed, unsealed
 from .admission import Admitted
 from .base import Base, DamagedBaseError, base_key, stored
 from .copies import place_copy, write_copy

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from ..events import StepStarted
-from ..store.array import ArraySpec
-from ..store.group import Group
+from ..storage.array import ArraySpec
+from ..storage.group import Group
 from .driver import Run
 from .missing import block_tasks, next_step, state_key
 from .operation import PARTIALS, STATES, Layout, Operation, Work

@@ -15,10 +15,10 @@ import numpy as np
 from ..arrays.select import ranges
 from ..config import settings
 from ..errors import SpecError
-from ..store.array import ArraySpec
-from ..store.group import Group, create, find
-from ..store.keys import content_key, digest, join_digests
-from ..store.objects import Objects, open_objects
+from ..storage.array import ArraySpec
+from ..storage.group import Group, create, find
+from ..storage.keys import content_key, digest, join_digests
+from ..storage.objects import Objects, open_objects
 from .ids import ID_ROWS, Ids, as_ids
 from .sources import is_settled
 from .space import check_space

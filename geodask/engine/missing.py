@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from ..store.array import ArraySpec
-from ..store.group import Group
+from ..storage.array import ArraySpec
+from ..storage.group import Group
 from .operation import PARTIALS, STATES, Layout
 from .tasks import Task
 

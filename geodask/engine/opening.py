@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays.device import to_host
 from ..errors import PointShapeError, SpecError, StoreError
-from ..store.access import grant, local_path
+from ..storage.access import grant, local_path
 from .derived import selected
 from .files import LOCAL, Files, Local, Remote
 from .frames import is_frame, open_frame

@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays.device import Place, place
 from ..arrays.product import precision_for
 from ..events import Stats
-from ..store.array import ArraySpec
+from ..storage.array import ArraySpec
 from .base import Base
 from .points import Points
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import settings
-from ..store.objects import open_objects
+from ..storage.objects import open_objects
 from .admission import admit
 from .execution import Execution
 from .executors import check_visible, executor

@@ -11,10 +11,10 @@ import numpy as np
 
 from ..errors import StoreError
 from ..events import Stats
-from ..store.array import ArraySpec
-from ..store.group import Group, find
-from ..store.keys import canonical
-from ..store.objects import open_objects
+from ..storage.array import ArraySpec
+from ..storage.group import Group, find
+from ..storage.keys import canonical
+from ..storage.objects import open_objects
 from .html import Shown, card
 
 

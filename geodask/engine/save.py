@@ -10,7 +10,7 @@ from uuid import uuid4
 import zarr
 
 from ..errors import StoreError
-from ..store.objects import local_path
+from ..storage.objects import local_path
 from .sources import BLOCK_BYTES
 from .stored_ids import save_ids
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from distributed import WorkerPlugin
 
-from ..store.access import learn, told
+from ..storage.access import learn, told
 
 
 class Grant(WorkerPlugin):

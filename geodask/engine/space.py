@@ -2,7 +2,7 @@
 
 from ..config import Settings
 from ..errors import MemoryPlanError
-from ..store.objects import Objects
+from ..storage.objects import Objects
 
 
 def check_space(name: str, needed: int, objects: Objects, settings: Settings) -> None:

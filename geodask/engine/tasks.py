@@ -11,7 +11,7 @@ import psutil
 
 from ..arrays.threads import keep_freed_blocks, keep_to_one_thread
 from ..events import Stats
-from ..store.group import Group
+from ..storage.group import Group
 from .operation import PARTIALS, STATES, Budget, Layout, Operation, Work
 from .points import Points
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PointShapeError, SpecError
-from ..store.keys import digest
+from ..storage.keys import digest
 from .derived import Derived
 from .sources import Memory, Source
 

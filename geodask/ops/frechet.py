@@ -20,7 +20,7 @@ from ..errors import CutLocusError
 from ..kernels.descent import State, advance, begin, converged, finished
 from ..kernels.moments import add_logs, merged, moments, no_sums
 from ..manifolds.base import SUMMED
-from ..store.array import ArraySpec
+from ..storage.array import ArraySpec
 from .tiling import Tiling, fitting
 
 TASK_BYTES = 1 << 27

@@ -19,7 +19,7 @@ from ..events import Stats
 from ..kernels.lists import LEFT_OUT, Lists, one_each
 from ..kernels.nearest import Answer, merge, nearest, nobody, pack, unpack
 from ..kernels.search import TILE
-from ..store.array import ArraySpec
+from ..storage.array import ArraySpec
 from .compared import Compared, check_points, pairs_layout
 from .exclude import (
     check_left,

@@ -16,7 +16,7 @@ from ..errors import StoreError
 from ..kernels.counting import HELD
 from ..kernels.search import PAIRS
 from ..kernels.within import Found, Within, within
-from ..store.array import ArraySpec
+from ..storage.array import ArraySpec
 from .compared import Compared, pairs_layout, shortest_pairs
 from .exclude import read_integers
 from .knn import Knn

@@ -14,7 +14,7 @@ from ..engine.result import Report, Result, place_of
 from ..engine.tasks import slices, stream
 from ..errors import MemoryPlanError
 from ..kernels.pairwise import GATHERED, all_dists
-from ..store.array import ArraySpec
+from ..storage.array import ArraySpec
 from .compared import check_points
 from .tiling import slice_rows
 

@@ -17,7 +17,7 @@ from ..engine.tasks import slices, stream
 from ..kernels.counting import HELD, counting, row_ranks, sorted_marks
 from ..kernels.lists import Lists, one_each
 from ..kernels.search import PAIRS, TILE
-from ..store.array import ArraySpec
+from ..storage.array import ArraySpec
 from .compared import check_points, pairs_layout
 from .exclude import (
     column,

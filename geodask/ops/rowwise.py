@@ -13,7 +13,7 @@ from ..engine.points import Points
 from ..engine.result import Report, Result
 from ..errors import CutLocusError, MemoryPlanError, SpecError
 from ..manifolds.base import Manifold
-from ..store.array import ArraySpec
+from ..storage.array import ArraySpec
 
 BLOCK_BYTES = 32 << 20
 
