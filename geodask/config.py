@@ -1,6 +1,9 @@
 """Typed settings, read on the client and carried along with the tasks."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +52,24 @@ class Settings:
     progress: str
 
 
+_carried: ContextVar[Settings | None] = ContextVar("geodask-settings", default=None)
+
+
+@contextmanager
+def using(carried: Settings) -> Iterator[None]:
+    """Settings that came from elsewhere are in force inside, whatever is configured here."""
+    token = _carried.set(carried)
+    try:
+        yield
+    finally:
+        _carried.reset(token)
+
+
 def settings() -> Settings:
     """The settings in force here: ``dask.config``, geodask.yaml, DASK_GEODASK__... variables."""
+    carried = _carried.get()
+    if carried is not None:
+        return carried
     found = {
         name: dask.config.get(f"geodask.{name}", default) for name, default in DEFAULTS.items()
     }

@@ -61,6 +61,11 @@ def grant(url: str, options: Mapping[str, Any] | None) -> str:
     return name
 
 
+def knows(name: str) -> bool:
+    """Whether this process knows options of that name; the empty name stands for none."""
+    return not name or name in _known
+
+
 def told(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """What this process knows under some names, to tell another."""
     return {name: _options(name) for name in names}
