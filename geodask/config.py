@@ -24,6 +24,9 @@ DEFAULTS: dict[str, Any] = {
     "validate": "all",
     "trust": "content",
     "progress": "auto",
+    "priority": 0,
+    "retries": 2,
+    "on-error": "raise",
 }
 
 CHOICES = {
@@ -31,6 +34,7 @@ CHOICES = {
     "validate": ("all", "sample", "none"),
     "trust": ("content", "metadata"),
     "progress": ("auto", "on", "off"),
+    "on-error": ("raise", "continue"),
 }
 
 dask.config.update_defaults({"geodask": DEFAULTS})
@@ -50,6 +54,9 @@ class Settings:
     validate: str
     trust: str
     progress: str
+    priority: int
+    retries: int
+    on_error: str
 
 
 _carried: ContextVar[Settings | None] = ContextVar("geodask-settings", default=None)
@@ -96,6 +103,9 @@ def settings() -> Settings:
         validate=str(found["validate"]),
         trust=str(found["trust"]),
         progress=str(found["progress"]),
+        priority=int(found["priority"]),
+        retries=int(found["retries"]),
+        on_error=str(found["on-error"]),
     )
 
 

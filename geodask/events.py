@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from time import perf_counter
 
@@ -90,6 +91,11 @@ class TaskDone:
 
 
 @dataclass(frozen=True)
+class Waited:
+    """Nothing has finished for a while."""
+
+
+@dataclass(frozen=True)
 class PlanEnded:
     """The plan is complete, or stopped."""
 
@@ -97,5 +103,28 @@ class PlanEnded:
     """False where an error or the user stopped it."""
 
 
-Event = PlanStarted | StepStarted | TaskDone | PlanEnded
+Event = PlanStarted | StepStarted | TaskDone | Waited | PlanEnded
 Watcher = Callable[[Event], None]
+
+_others: ContextVar[tuple[Watcher, ...]] = ContextVar("geodask-watchers", default=())
+
+
+@contextmanager
+def told(watcher: Watcher) -> Iterator[None]:
+    """The watcher is told of all that plans do inside. What it raises ends their runs."""
+    token = _others.set((*_others.get(), watcher))
+    try:
+        yield
+    finally:
+        _others.reset(token)
+
+
+def watching(watcher: Watcher) -> Watcher:
+    """The watcher, and those that are told of all that plans do here."""
+    everyone = (watcher, *_others.get())
+
+    def tell(event: Event) -> None:
+        for each in everyone:
+            each(event)
+
+    return tell

@@ -1,22 +1,27 @@
 """Runs the missing tasks of a group, a bounded number at a time, and marks what is finished."""
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
-from ..errors import StoreError
-from ..events import Stats, TaskDone, Watcher
+from ..errors import JobError, StoreError
+from ..events import Stats, TaskDone, Waited, Watcher
+from ..storage.claims import Claims
 from ..storage.group import Group
 from .base import DamagedBaseError
 from .executors import WINDOW, Executor
 from .missing import block_tasks, finish_keys, is_finished, partial_keys, state_key
+from .operation import Layout
 from .tasks import Done, Job, Task, run_task
 
 MARK_SECONDS = 1.0
 """Finished objects are marked together, this often: what a killed run has to do again."""
+POLL_SECONDS = 0.5
+"""How often a run looks whether others have finished what it waits for."""
 
 ATTEMPTS = 3
 """How often partial results that turn out damaged are computed again."""
@@ -24,7 +29,11 @@ ATTEMPTS = 3
 
 @dataclass
 class Run:
-    """One run of a plan's missing tasks on an executor."""
+    """One run of a plan's missing tasks on an executor.
+
+    Others may run the same plan: blocks are claimed before they are computed, and what others have
+    finished is found by its marks.
+    """
 
     job: Job
     group: Group
@@ -33,34 +42,52 @@ class Run:
     watch: Watcher
     check: Callable[[], None]
     """Raises where the inputs are not what they were: then nothing read from them is marked."""
+    on_error: str = "raise"
+    """"continue" leaves out blocks that fail, for an error at the end."""
     stats: Stats = field(default_factory=Stats)
+    found: int = 0
+    """Tasks that others have done meanwhile."""
 
     def __post_init__(self) -> None:
+        self._claims = Claims(self.group.objects, self.group.claims)
+        self._ahead: deque[int] = deque()
+        self._todo: deque[Task] = deque()
+        self._running: dict[Task, Any] = {}
+        self._waiting: dict[int, int] = {}
+        self._finished: SimpleQueue[tuple[Task, Any]] = SimpleQueue()
+        self._failed: dict[int, BaseException] = {}
         self._attempts: Counter[int] = Counter()
+        self._taken_at, self._again_at, self._batch = -math.inf, 0.0, 1
         self._unmarked: dict[str, str] = {}
         self._unmarked_stats = Stats()
         self._marked_at, self._pause = time.monotonic(), MARK_SECONDS
         self._emptied: list[str] = []
-        self._finished: SimpleQueue[tuple[Task, Any]] = SimpleQueue()
-        self._running: dict[Task, Any] = {}
-        self._waiting: dict[int, int] = {}
-        self._todo: deque[Task] = deque()
+        self._ended: list[int] = []
 
     def run(self, blocks: Iterable[int]) -> None:
         """Returns when the blocks are finished. What is done stays marked, whatever happens."""
-        for block in blocks:
-            self._plan_block(block)
+        self._ahead.extend(blocks)
         try:
-            while self._todo or self._running:
-                while self._todo and len(self._running) < WINDOW * self.engine.slots:
-                    self._submit(self._todo.popleft())
-                self._collect(*self._finished.get())
+            while self._ahead or self._todo or self._running:
+                self._fill()
+                if self._running:
+                    self._collect()
+                elif self._ahead:
+                    self._mark()  # others may wait for it
+                    time.sleep(POLL_SECONDS)
+                    self.watch(Waited())
         finally:
             try:
                 self._mark()
             finally:
                 for future in self._running.values():
                     future.cancel()
+        if self._failed:
+            raise failure(self.name, self.job.layout, self._failed)
+
+    def release(self) -> None:
+        """Lets others have what is claimed: the last thing a run does."""
+        self._claims.release()
 
     def write(self, values: dict[str, Any]) -> None:
         """Writes and marks arrays of a single block, from here."""
@@ -70,11 +97,60 @@ class Run:
             self._unmarked_stats.bytes_written += size
         self._mark()
 
+    # --- blocks ---------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """Submits tasks until as many are under way as may be, or others are at the rest."""
+        while len(self._running) < WINDOW * self.engine.slots:
+            if not self._todo:
+                self._take_blocks()
+            if not self._todo:
+                return
+            self._submit(self._todo.popleft())
+
+    def _take_blocks(self) -> None:
+        """Claims the next blocks and plans them; some that will do for a second or longer."""
+        now = time.monotonic()
+        if not self._ahead or now < self._again_at:
+            return
+        each = len(self.job.layout.panels_of(self._ahead[0])) + 1
+        most = max(self._batch, -(-WINDOW * self.engine.slots // each))
+        mine = self._claims.take(map(self._part, self._ahead), most)
+        self.group.refresh()  # after the claim: who lets a block go has marked it before
+        left: deque[int] = deque()
+        for block in self._ahead:
+            if is_finished(self.group, self.job.layout, block):
+                self._note_found(block)
+            elif self._part(block) in mine:
+                self._plan_block(block)
+            else:
+                left.append(block)
+        self._ahead = left
+        if not self._todo:
+            self._again_at = now + POLL_SECONDS
+        elif now - self._taken_at < 1.0:
+            self._batch *= 2
+        self._taken_at = now
+
+    def _part(self, block: int) -> int:
+        """What is claimed for a block: the steps of an iteration belong together."""
+        return 0 if self.job.layout.iterative else block
+
     def _plan_block(self, block: int) -> None:
         missing = block_tasks(self.group, self.job.layout, block)
         panels = missing[:-1]
         self._waiting[block] = len(panels)
         self._todo.extend(panels or missing)  # the finish comes once its panels are there
+
+    def _note_found(self, block: int) -> None:
+        layout = self.job.layout
+        tasks = block_tasks(None, layout, block)
+        self.found += len(tasks)
+        work = sum(self.job.operation.work(layout, block, task.panel) for task in tasks)
+        self.watch(TaskDone(work, Stats()))
+        self._ended.append(block)
+
+    # --- tasks ----------------------------------------------------------------------------------
 
     def _submit(self, task: Task) -> None:
         # A task needs the digests of the state and partial results it reads, and of nothing else.
@@ -90,17 +166,19 @@ class Run:
         self._running[task] = future
         future.add_done_callback(lambda done, task=task: self._finished.put((task, done)))
 
-    def _collect(self, task: Task, future: Any) -> None:
+    def _collect(self) -> None:
+        """Takes in what finishes next."""
+        try:
+            task, future = self._finished.get(timeout=1.0)
+        except Empty:
+            self._claims.renew()
+            self.watch(Waited())
+            return
         del self._running[task]
         try:
             done: Done = future.result()
-        except StoreError as error:
-            if (
-                isinstance(error, DamagedBaseError)
-                or task.panel is not None
-                or not self._repair(task.block)
-            ):
-                raise
+        except Exception as error:
+            self._take_failure(task, error)
             return
         self.stats.add(done.stats)
         self._unmarked_stats.add(done.stats)
@@ -108,7 +186,8 @@ class Run:
         self.group.digests.update(done.digests)
         if task.panel is None:
             self._emptied += self._partial_keys(task.block)
-        else:
+            self._ended.append(task.block)
+        elif task.block not in self._failed:
             self._waiting[task.block] -= 1
             if self._waiting[task.block] == 0 and not self.group.complete:
                 self._todo.appendleft(Task(task.block, None))
@@ -116,6 +195,20 @@ class Run:
             self._mark()
         work = self.job.operation.work(self.job.layout, task.block, task.panel)
         self.watch(TaskDone(work, done.stats))
+
+    def _take_failure(self, task: Task, error: Exception) -> None:
+        """Has the block computed again, or leaves it out, or raises the error."""
+        block = task.block
+        if isinstance(error, StoreError) and not isinstance(error, DamagedBaseError):
+            if task.panel is None and self._repair(block):
+                return
+            raise error
+        start, stop = self.job.layout.block(block)
+        error.add_note(f"This happened in block {block} of {self.name}, rows {start} to {stop}.")
+        if self.on_error == "raise" or isinstance(error, DamagedBaseError):
+            raise error
+        self._failed[block] = error
+        self._todo = deque(each for each in self._todo if each.block != block)
 
     def _repair(self, block: int) -> bool:
         """After a finish failed on its partial results: plan anew what is not there any more.
@@ -129,6 +222,7 @@ class Run:
         self.group.refresh()
         if self.group.complete:
             self._todo.clear()
+            self._ahead.clear()
         # Marks may name what was found damaged before the run, and is not there any more.
         layout = self.job.layout
         keys = [*finish_keys(self.group, layout, block), *self._partial_keys(block)]
@@ -150,6 +244,24 @@ class Run:
         # Partial results go only once the mark of what replaced them is written.
         self.group.discard(self._emptied)
         self._emptied = []
+        if not self.job.layout.iterative:
+            self._claims.let_go(self._ended)
+        self._ended = []
+        self._claims.renew()
 
     def _partial_keys(self, block: int) -> list[str]:
         return partial_keys(self.group, self.job.layout, block)
+
+
+def failure(name: str, layout: Layout, failed: dict[int, BaseException]) -> JobError:
+    """The error of a run that has left out blocks."""
+    places = [f"block {i}, rows {' to '.join(map(str, layout.block(i)))}" for i in sorted(failed)]
+    more = f" and {len(places) - 3} more" if len(places) > 3 else ""
+    first = failed[min(failed)]
+    error = JobError(
+        f"Every block of {name} must be computed",
+        came=f"{'; '.join(places[:3])}{more} failed: {type(first).__name__}: {first}",
+        do="The others are stored. Mend the cause and run the plan again: it computes only these.",
+    )
+    error.__cause__ = first
+    return error

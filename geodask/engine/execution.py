@@ -6,7 +6,7 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import MemoryPlanError, StoreError
-from ..events import PlanEnded, PlanStarted, Stats, Watcher
+from ..events import PlanEnded, PlanStarted, Stats, watching
 from ..storage.group import DamagedError, Group, create, find
 from ..storage.keys import canonical, content_key
 from ..storage.objects import Objects, memory_objects, open_objects
@@ -16,7 +16,7 @@ from .driver import Run
 from .executors import WINDOW, Executor
 from .growth import grown, note
 from .iteration import iterate
-from .missing import missing_tasks, results, stored_tasks
+from .missing import missing_blocks, missing_tasks, results, stored_tasks
 from .operation import Budget, Layout, Operation
 from .progress import Progress
 from .result import Report, make_report
@@ -201,22 +201,26 @@ class Execution:
     def _run(self, job: Job, group: Group, begin: float) -> tuple[Group, Report]:
         everything = missing_tasks(None, job.layout)
         todo = missing_tasks(group, job.layout)
-        watch: Watcher = Progress(self.current.progress)
+        watch = watching(Progress(self.current.progress))
         total, left = (self.work(job, tasks) for tasks in (everything, todo))
         rows = job.layout.others if job.layout.iterative else job.layout.rows
         watch(PlanStarted(self.name, total, total - left, rows))
         stored = stored_tasks(group, job.layout)
-        run = Run(job, group, self.engine, self.name, watch, self._check_unchanged)
+        run = Run(
+            job, group, self.engine, self.name, watch, self._check_unchanged, self.current.on_error
+        )
         try:
             with self.engine.computing():
                 if job.layout.iterative:
                     iterate(run)
                 else:
-                    run.run(range(job.layout.blocks))
+                    run.run(missing_blocks(group, job.layout))
             self._check_unchanged()
         except BaseException:
             watch(PlanEnded(False))
             raise
+        finally:
+            run.release()
         group.refresh()
         if group.complete:  # another process was faster
             group.clean(names(group))
@@ -234,7 +238,7 @@ class Execution:
             "device": " and ".join(sorted({device for device, _ in self._places})),
             "surrogate": " and ".join(sorted(surrogates)),
             "blocks_computed": run.stats.tasks,
-            "blocks_stored": stored,
+            "blocks_stored": stored + run.found,
             "certified": self._certified(group),
         }
         stats = stats if group.extras else run.stats

@@ -82,6 +82,8 @@ class Dask:
 
     client: Any
     slots: int
+    priority: int = 0
+    retries: int = 2
     remote: bool = True
 
     def computing(self) -> AbstractContextManager[None]:
@@ -90,7 +92,8 @@ class Dask:
         return one_thread_each() if here else nullcontext()
 
     def submit(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
-        return self.client.submit(function, *args, key=name, pure=False, retries=2)
+        how = {"pure": False, "retries": self.retries, "priority": self.priority}
+        return self.client.submit(function, *args, key=name, **how)
 
     def everywhere(self, function: Callable[..., Any], *args: Any) -> list[Any]:
         return list(self.client.run(function, *args).values())
@@ -118,7 +121,7 @@ def executor(settings: Settings) -> Iterator[Executor]:
         if slots == 0:
             client.wait_for_workers(1, timeout=60)
             slots = sum(client.nthreads().values())
-        yield Dask(client, slots)
+        yield Dask(client, slots, settings.priority, settings.retries)
         return
     with ThreadPoolExecutor(settings.threads, "geodask") as pool:
         yield Threads(pool, settings.threads)

@@ -57,6 +57,11 @@ def block_tasks(group: Group | None, layout: Layout, block: int) -> list[Task]:
     return [*(Task(block, panel) for panel in panels), Task(block, None)]
 
 
+def missing_blocks(group: Group, layout: Layout) -> list[int]:
+    """The blocks that are not finished."""
+    return [i for i in range(layout.blocks) if not is_finished(group, layout, i)]
+
+
 def missing_tasks(group: Group | None, layout: Layout) -> list[Task]:
     """All tasks that are not stored; every one, where there is no group.
 

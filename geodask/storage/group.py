@@ -4,6 +4,7 @@
     <array>/zarr.json          standard Zarr v3 metadata, raw little-endian chunks
     <array>/c/<i>/<j>          one object a block, written by one task in one step
     marks/<writer>-<number>    while building: digests of finished objects, in batches
+    claims/<writer>            while building: what its writers are at (`claims`)
     <array>/digests            once complete: the digest of every block, in order
 
 What counts as stored is what a mark or the digests name, with the digest of its bytes: a listing
@@ -49,7 +50,8 @@ class Group:
     """What the writers noted beside the digests, mark by mark."""
 
     def __post_init__(self) -> None:
-        self._writer, self._numbers, self._pending = uuid4().hex[:12], count(), {}
+        self._writer, self._numbers = uuid4().hex[:12], count()
+        self._read: set[str] = set()
 
     @property
     def complete(self) -> bool:
@@ -105,15 +107,25 @@ class Group:
         """Notes finished objects, in one object of their own."""
         self.digests.update(digests)
         self.extras.append(extra)
-        name = f"marks/{self._writer}-{next(self._numbers)}"
+        key = self._key(f"marks/{self._writer}-{next(self._numbers)}")
         body = {"of": self._identity, "digests": digests, "extra": extra}
-        self.objects.put(self._key(name), canonical(sealed(body)).encode())
+        self._read.add(key)
+        self.objects.put(key, canonical(sealed(body)).encode())
+
+    @property
+    def claims(self) -> str:
+        """The folder of its writers' claims."""
+        return self._key("claims")
 
     def refresh(self) -> None:
-        """Reads what other writers have marked or completed meanwhile."""
-        found = find(self.objects, self.path)
-        if found is not None:
-            self.body, self.digests, self.extras = found.body, found.digests, found.extras
+        """Reads what other writers have marked or completed since it was last read."""
+        if self.complete:
+            return
+        self._read_marks()
+        body = _root_body(self.objects.get(self._key("zarr.json")))
+        if body is not None and body["status"] == "complete":
+            self.body = body
+            self._read_digests()
 
     def forget(self, keys: Iterable[str]) -> None:
         """Takes objects for not stored, such as damaged ones."""
@@ -128,7 +140,7 @@ class Group:
     def remove(self) -> None:
         """Deletes what the group holds, and nothing else that lies beside it."""
         self.objects.delete(self._key("zarr.json"))
-        for name in ("marks", *self.arrays):
+        for name in ("marks", "claims", *self.arrays):
             self.objects.delete_under(self._key(name))
 
     def reopen(self) -> None:
@@ -162,15 +174,15 @@ class Group:
         self.clean(arrays)
 
     def clean(self, arrays: Iterable[str]) -> None:
-        """Removes what a complete group no longer needs: marks, and all but the named arrays."""
-        self.objects.delete_under(self._key("marks"))
-        for name in self.arrays:
-            if name not in arrays:
-                self.objects.delete_under(self._key(name))
+        """Removes what a complete group no longer needs: marks, claims, all but some arrays."""
+        passing = [name for name in self.arrays if name not in arrays]
+        for name in ("marks", "claims", *passing):
+            self.objects.delete_under(self._key(name))
 
     def _read_marks(self) -> None:
-        for name in self.objects.keys(self._key("marks/")):
-            mark = unsealed(parsed(self.objects.get(name)))
+        for key in self.objects.keys(self._key("marks/")):
+            mark = None if key in self._read else unsealed(parsed(self.objects.get(key)))
+            self._read.add(key)
             if mark is not None and mark["of"] == self._identity:
                 self.digests.update(mark["digests"])
                 self.extras.append(mark["extra"])
