@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays.select import ranges
 from ..config import settings
-from ..errors import SpecError
+from ..errors import SpecError, StoreError
 from ..storage.array import ArraySpec
 from ..storage.group import Group, create, find
 from ..storage.keys import content_key, digest, join_digests
@@ -70,10 +70,18 @@ def _candidates(ids: Ids, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         fits = (asked >= 0) & (asked <= np.iinfo(np.int64).max)
     if len(ids) == 0 or not fits.any():
         return nothing, nothing
-    group = _index(ids)
+    of = hash_ids(asked)
+    try:
+        return _matches(_index(ids), of, fits)
+    except StoreError:  # it is made of the ids, and made again where it is damaged
+        return _matches(_index(ids, anew=True), of, fits)
+
+
+def _matches(group: Group, of: np.ndarray, fits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in ``of``, where it fits, and rows whose ids have that hash."""
+    nothing = np.empty(0, np.int64)
     hashes, rows = group.arrays["hashes"], group.arrays["rows"]
     bounds = group.read(group.arrays["bounds"], 0)
-    of = hash_ids(asked)
     first = np.maximum(np.searchsorted(bounds, of, "left") - 1, 0)
     last = np.searchsorted(bounds, of, "right") - 1
     found = [(nothing, nothing)]
@@ -110,13 +118,15 @@ def hash_ids(ids: np.ndarray) -> np.ndarray:
 # --- the index ----------------------------------------------------------------------------------
 
 
-def _index(ids: Ids) -> Group:
-    """The index of the ids in the store; built where it is not there."""
+def _index(ids: Ids, anew: bool = False) -> Group:
+    """The index of the ids in the store; built where it is not there, or once more."""
     current = settings()
     objects = open_objects(current.store)
     probe = [int(hash_ids(np.array(["geodask"], object))[0]), int(hash_ids(np.array([-1]))[0])]
     spec = {"operation": "ids", "version": VERSION, "of": _identity(ids), "hashing": probe}
     path = f"ids-{content_key(spec)}"
+    if anew:
+        objects.delete_under(path)
     group = find(objects, path)
     if group is None or not group.complete:
         # Each hash is spilled, and written in order.
