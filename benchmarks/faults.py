@@ -39,8 +39,8 @@ from machine import facts
 
 HERE = Path(__file__).parent
 KINDS = ("knn", "mean", "pairwise")
-DISK = "64m"
-LIMIT = "700MB"
+DISK = "160m"
+LIMIT = "1200MB"
 """Of a worker's memory: what it loads takes half of it."""
 COLUMNS = {"name": ("fault", ""), "tried": ("tried", "d"), "survived": ("run survived", "d")}
 
@@ -122,10 +122,11 @@ class Lab:
 
     def stop(self) -> None:
         self._stop.set()
+        running = [process for each in self.services for process in each.processes()]
         for each in self.services:
             each.wanted = False
-            each.signal(signal.SIGCONT)
             each.signal(signal.SIGKILL)
+        psutil.wait_procs(running, timeout=10)  # they hold their hosts
 
     def written(self) -> int:
         """Bytes of objects that tasks have written so far."""
@@ -224,7 +225,7 @@ def exhaust_memory(lab: Lab, rng: np.random.Generator) -> None:
     code = (
         "import sys, time; from distributed import Client, fire_and_forget\n"
         "def eat():\n"
-        "    import numpy as np; held = np.ones(1 << 30, 'u1'); time.sleep(2); return held[0]\n"
+        "    import numpy as np; held = np.ones(3 << 29, 'u1'); time.sleep(2); return held[0]\n"
         "client = Client(sys.argv[1], timeout=10)\n"
         "fire_and_forget(client.submit(eat, pure=False)); time.sleep(1)\n"
     )
