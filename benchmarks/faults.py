@@ -40,7 +40,7 @@ from machine import facts
 HERE = Path(__file__).parent
 KINDS = ("knn", "mean", "pairwise")
 DISK = "160m"
-LIMIT = "1200MB"
+LIMIT = "1500MB"
 """Of a worker's memory: what it loads takes half of it."""
 COLUMNS = {"name": ("fault", ""), "tried": ("tried", "d"), "survived": ("run survived", "d")}
 
