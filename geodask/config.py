@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from .errors import SpecError
 
 DEFAULTS: dict[str, Any] = {
     "store": None,
+    "store-options": None,
     "store-max-bytes": None,
     "device": "auto",
     "array": "auto",
@@ -57,6 +58,8 @@ class Settings:
     priority: int
     retries: int
     on_error: str
+    store_options: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What opens the store where it is a bucket: it may hold secrets."""
 
 
 _carried: ContextVar[Settings | None] = ContextVar("geodask-settings", default=None)
@@ -106,6 +109,7 @@ def settings() -> Settings:
         priority=int(found["priority"]),
         retries=int(found["retries"]),
         on_error=str(found["on-error"]),
+        store_options=dict(found["store-options"] or {}),
     )
 
 

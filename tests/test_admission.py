@@ -290,14 +290,16 @@ def test_copies_at_once_do_not_disturb_each_other(rows: np.ndarray, store: Path)
         shutil.rmtree(store, ignore_errors=True)
         with ThreadPoolExecutor(4) as pool:
             assert all((found == truth).all() for found in pool.map(ask, range(4)))
-    assert not list(store.glob("points-stage-*"))
+    assert not list(store.glob("stages/*"))
+    assert len(list(store.glob("points-*"))) == 1
 
 
 def test_what_a_killed_process_left_half_written_goes_after_a_day(
     npy: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = store / "points-stage-0123"
-    (stage / "points").mkdir(parents=True)
+    stage = store / "stages" / "0123" / "points" / "c" / "0" / "0"
+    stage.parent.mkdir(parents=True)
+    stage.write_bytes(b"half")
     answers(gd.points(npy, SPHERE, project=True))
     assert stage.exists()
     monkeypatch.setattr("geodask.engine.copies.STALE_SECONDS", -1.0)

@@ -14,12 +14,10 @@ from ..storage.keys import content_key, digest, join_digests
 from ..storage.objects import Objects
 from .base import Spans
 from .census import Census, blocks_of, digest_rows, examine, little
-from .copies import found_copy, place_copy, remove_copy, remove_stale_stages, write_copy
+from .copies import found_copy, place_copy, remove_stale_stages, write_copy
 from .executors import Executor, Threads, tell_workers
 from .points import Points
 from .space import check_space
-
-ATTEMPTS = 3
 
 
 class Admitted:
@@ -123,25 +121,15 @@ def _new_copy(census: Census, engine: Executor) -> Admitted:
     x, objects = census.x, census.objects
     check_space(f"The copy of {x.source.label}", len(x) * x.row_bytes, objects, census.settings)
     remove_stale_stages(objects)
-    stage = write_copy(x, census.take_along(), census.digest, objects)
+    stage = write_copy(x, census.take_along(), objects)
     path = f"points-{content_key(census.content)}"
-    try:
-        for _ in range(ATTEMPTS):
-            if place_copy(stage, path, objects):
-                known = found_copy(x, path, objects)
-                if known is None:
-                    break
-                copy, _ = known  # its bytes were digested as they were written
-                return Admitted(copy, census, copy.source.fingerprint())
-            # What lies there may be as good: another process has just written it.
-            found = _sound_copy(census, engine)
-            if found is not None:
-                return found
-            remove_copy(path, objects)
-    finally:
-        objects.delete_under(stage)
-    raise StoreError(
-        f"The copy of {x.source.label} at {path} must stay as it is while a plan is made",
-        came="it was taken away or replaced",
-        do="Find out what writes there, and run the plan again.",
-    )
+    place_copy(stage, path, census.digest())
+    known = found_copy(x, path, objects)
+    if known is None:
+        raise StoreError(
+            f"The copy of {x.source.label} at {path} must stay as it is while a plan is made",
+            came="it was taken away",
+            do="Find out what removes it, and run the plan again.",
+        )
+    copy, _ = known  # its bytes were digested as they were written, or compared with those
+    return Admitted(copy, census, copy.source.fingerprint())

@@ -8,6 +8,7 @@ from ..errors import StoreError
 from ..storage.array import ArraySpec
 from ..storage.group import Group
 from ..storage.keys import canonical, content_key
+from ..storage.objects import Objects
 from .result import found_group
 from .sources import Source
 
@@ -24,7 +25,7 @@ class Stored(Source):
     """The rows of a stored array, every block compared with its digest."""
 
     array: ArraySpec
-    url: str
+    objects: Objects
     path: str
     manifest: str
 
@@ -35,7 +36,7 @@ class Stored(Source):
             raise DamagedBaseError(str(error)) from error
 
     def _read(self, start: int, stop: int) -> np.ndarray:
-        group, rows = found_group(self.url, self.path, self.manifest), self.array.rows_per_chunk
+        group, rows = found_group(self.objects, self.path, self.manifest), self.array.rows_per_chunk
         pieces = [np.empty((0, *self.shape[1:]), self.dtype)]
         for block in range(start // rows, -(-stop // rows)):
             first = block * rows
@@ -48,12 +49,16 @@ class Stored(Source):
         return True
 
     @property
+    def access(self) -> frozenset[str]:
+        return self.objects.access
+
+    @property
     def chunk_rows(self) -> int:
         return self.array.rows_per_chunk
 
     @property
     def label(self) -> str:
-        return f"{self.url}/{self.path}/{self.array.name}"
+        return f"{self.objects.url}/{self.path}/{self.array.name}"
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def base_key(group: Group) -> str:
 
 def stored(group: Group) -> dict[str, Stored]:
     """The arrays of a complete group."""
-    where = group.objects.url, group.path, canonical(group.body["manifest"])
+    where = group.objects, group.path, canonical(group.body["manifest"])
     return {
         name: Stored(array.shape, np.dtype(array.dtype), array, *where)
         for name, array in group.arrays.items()

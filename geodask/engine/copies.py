@@ -1,47 +1,63 @@
-"""Copies in the store of rows that tasks cannot read where they are, named by their content."""
+"""Copies in the store of rows that tasks cannot read where they are, named by their content.
 
-import errno
+What the content is may be known only once the rows were read: they are written to a stage, and
+take their place one object after the other, the root last. Equal rows have equal objects, so those
+that another process has put there are as good.
+"""
+
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterable
 from uuid import uuid4
 
 import numpy as np
 
 from ..errors import StoreError
+from ..storage.access import local_path
 from ..storage.array import ArraySpec
-from ..storage.group import create, find
+from ..storage.group import Group, create, find
 from ..storage.objects import Objects
+from .files import LOCAL, Remote
 from .points import Points
 from .save import storage_rows
 from .sources import Zarr
 
-STAGE = "points-stage"
+STAGES = "stages"
 STALE_SECONDS = 86_400.0
 
 
-def write_copy(
-    x: Points, slices: Iterable[tuple[int, np.ndarray]], digest: Callable[[], str], objects: Objects
-) -> str:
-    """Writes the rows, as slices (first row, rows) of whole chunks; the path of the stage.
-
-    ``digest``: that of all rows, known once the last slice has come. The copy carries it.
-    """
+def write_copy(x: Points, slices: Iterable[tuple[int, np.ndarray]], objects: Objects) -> Group:
+    """A stage with the rows, which come as slices (first row, rows) of whole chunks."""
     array = ArraySpec("points", x.shape, storage_rows(x), x.dtype.name)
-    stage = f"{STAGE}-{uuid4().hex}"
+    path = f"{STAGES}/{uuid4().hex}"
     try:
-        group = create(objects, stage, {"operation": "points"}, [array], None)
+        stage = create(objects, path, {"operation": "points"}, [array], None)
         for start, rows in slices:
             for low in range(0, len(rows), array.rows_per_chunk):
                 part = rows[low : low + array.rows_per_chunk]
-                key, found, _ = group.write(array, (start + low) // array.rows_per_chunk, part)
-                group.digests[key] = found
-        group.commit(["points"], {"digest": digest()})
+                key, found, _ = stage.write(array, (start + low) // array.rows_per_chunk, part)
+                stage.digests[key] = found
     except BaseException:
-        objects.delete_under(stage)
+        objects.delete_under(path)
         raise
     return stage
+
+
+def place_copy(stage: Group, path: str, digest: str) -> None:
+    """Puts what a stage holds at a path, in place of what is damaged there.
+
+    ``digest``: that of all rows. The copy carries it.
+    """
+    objects = stage.objects
+    copy = Group(objects, path, stage.body, stage.digests)
+    try:
+        there = set(objects.keys(f"{path}/points"))
+        known = [key for key in copy.digests if f"{path}/{key}" in there]
+        copy.discard(key for key in known if not copy.intact(key))
+        for key in copy.digests:
+            objects.move(f"{stage.path}/{key}", f"{path}/{key}")
+        copy.commit(["points"], {"digest": digest})
+    finally:
+        objects.delete_under(stage.path)
 
 
 def found_copy(x: Points, path: str, objects: Objects) -> tuple[Points, str] | None:
@@ -52,36 +68,19 @@ def found_copy(x: Points, path: str, objects: Objects) -> tuple[Points, str] | N
         return None
     if group is None or not group.complete:
         return None
-    array = group.arrays["points"]
+    array, local = group.arrays["points"], local_path(objects.url) is not None
+    files = LOCAL if local else Remote(objects.url, objects.options)
     where = (objects.url, f"{path}/points", array.rows_per_chunk)
-    copy = Points(Zarr(array.shape, x.dtype, *where, whole=True), x.manifold)
+    copy = Points(Zarr(array.shape, x.dtype, *where, whole=True, files=files), x.manifold)
     return copy, group.body["report"].get("digest", "")
-
-
-def place_copy(stage: str, path: str, objects: Objects) -> bool:
-    """Puts a stage at its path in one step; False where something lies there."""
-    root = Path(objects.url)
-    try:
-        (root / stage).rename(root / path)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        return False
-    return True
-
-
-def remove_copy(path: str, objects: Objects) -> None:
-    """Takes a copy away in one step, so that nobody reads half of it."""
-    away = f"{STAGE}-{uuid4().hex}"
-    with suppress(FileNotFoundError):
-        (Path(objects.url) / path).rename(Path(objects.url) / away)
-    objects.delete_under(away)
 
 
 def remove_stale_stages(objects: Objects) -> None:
     """Removes what killed processes left half-written, once nothing was written there for a day."""
-    for stage in Path(objects.url).glob(f"{STAGE}-*"):
-        with suppress(OSError):
-            newest = max(entry.stat().st_mtime for entry in [stage, *stage.rglob("*")])
-            if newest < time.time() - STALE_SECONDS:
-                objects.delete_under(stage.name)
+    newest: dict[str, float] = {}
+    for key, written in objects.written(STAGES).items():
+        stage = "/".join(key.split("/")[:2])
+        newest[stage] = max(written, newest.get(stage, written))
+    for stage, written in newest.items():
+        if written < time.time() - STALE_SECONDS:
+            objects.delete_under(stage)

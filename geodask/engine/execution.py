@@ -110,7 +110,7 @@ class Execution:
 
     def _grown(self, adopted: Layout | None) -> Operation | None:
         """The operation as it grows from a stored result, or has begun to."""
-        store = open_objects(self.current.store)
+        store = open_objects(self.current.store, self.current.store_options)
         known = self.operation, self.spec, self.admitted, store
         return grown(*known, adopted) if self._grows else None
 

@@ -178,25 +178,24 @@ def check_visible(engine: Executor, objects: Objects) -> None:
     """Raises StoreError where a worker does not see what is written to the store here."""
     if not engine.remote:
         return
+    tell_workers(objects.access)
     key = f"visible-{uuid4().hex}"
     objects.put(key, key.encode())
     try:
-        seen = engine.everywhere(_sees, objects.url, key)
+        seen = engine.everywhere(_sees, objects, key)
     finally:
         objects.delete(key)
     if not all(seen):
         raise StoreError(
             f"The store {objects.url} must be visible to every worker",
             came=f"{seen.count(False)} of {len(seen)} workers do not see it",
-            do="Set geodask.store to a folder that all of them share.",
+            do="Set geodask.store to a folder that all of them share, or to a bucket.",
         )
 
 
-def _sees(url: str, key: str) -> bool:
-    from ..storage.objects import open_objects
-
+def _sees(objects: Objects, key: str) -> bool:
     try:
-        found = open_objects(url).get(key)
+        found = objects.get(key)
     except StoreError:
         return False
     return found is not None and bytes(found) == key.encode()

@@ -121,7 +121,7 @@ def hash_ids(ids: np.ndarray) -> np.ndarray:
 def _index(ids: Ids, anew: bool = False) -> Group:
     """The index of the ids in the store; built where it is not there, or once more."""
     current = settings()
-    objects = open_objects(current.store)
+    objects = open_objects(current.store, current.store_options)
     probe = [int(hash_ids(np.array(["geodask"], object))[0]), int(hash_ids(np.array([-1]))[0])]
     spec = {"operation": "ids", "version": VERSION, "of": _identity(ids), "hashing": probe}
     path = f"ids-{content_key(spec)}"

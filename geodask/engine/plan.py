@@ -1,7 +1,7 @@
 """A plan: an operation over points, that says what it will cost and keeps what it has computed."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from ..config import settings
 from ..storage.objects import open_objects
 from .admission import admit
 from .execution import Execution
-from .executors import check_visible, executor
+from .executors import check_visible, executor, tell_workers
 from .explain import Explanation
 from .html import card
 from .missing import missing_tasks, results
@@ -70,15 +70,24 @@ class Plan:
                 url=f"{run.objects.url}/{run.path}".rstrip("/"),
             )
 
-    def persist(self, url: str | Path | None = None, *, verify: bool = False) -> Any:
+    def persist(
+        self,
+        url: str | Path | None = None,
+        *,
+        verify: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Any:
         """The result in the store, as Dask arrays: computed once, found the second time.
 
         Parameters
         ----------
-        url : path, optional
-            Where the result is to stay, instead of under its key in the store.
+        url : path or URL, optional
+            Where the result is to stay, instead of under its key in the store: a folder, or
+            ``s3://bucket/folder``.
         verify : bool
             Compare every stored object with its digest first, and compute anew what is damaged.
+        storage_options : dict, optional
+            What opens the bucket of ``url``, as for `geodask.points`.
 
         Raises
         ------
@@ -90,7 +99,7 @@ class Plan:
             Where the store fails, or the inputs change during the run. What is stored is kept.
         """
         begin = time.perf_counter()
-        with self._prepared(url) as run:
+        with self._prepared(url, storage_options) as run:
             group, report = run.complete(begin, verify)
         arrays = {array.name: stored_array(group, array) for array in results(group)}
         return self.operation.result(self, arrays, report)
@@ -111,11 +120,14 @@ class Plan:
         return self.operation.result(self, arrays, report)
 
     @contextmanager
-    def _prepared(self, url: str | Path | None) -> Iterator[Execution]:
+    def _prepared(
+        self, url: str | Path | None, options: Mapping[str, Any] | None = None
+    ) -> Iterator[Execution]:
         current = settings()
-        store = open_objects(current.store)
-        target = open_objects(str(url)) if url is not None else store
+        store = open_objects(current.store, current.store_options)
+        target = open_objects(str(url), options) if url is not None else store
         with executor(current) as engine:
+            tell_workers(store.access)
             check_visible(engine, target)
             unchecked = replace(current, validate="none")
             admitted = [

@@ -14,7 +14,8 @@ from ..events import Stats
 from ..storage.array import ArraySpec
 from ..storage.group import Group, find
 from ..storage.keys import canonical
-from ..storage.objects import open_objects
+from ..storage.objects import Objects
+from .executors import tell_workers
 from .html import Shown, card
 
 
@@ -126,7 +127,8 @@ def stored_array(group: Group, array: ArraySpec) -> Any:
     if group.objects.url == "memory:":
         reader, at = _read_here, (group,)
     else:
-        reader, at = _read_there, (group.objects.url, group.path, canonical(group.body["manifest"]))
+        tell_workers(group.objects.access)
+        reader, at = _read_there, (group.objects, group.path, canonical(group.body["manifest"]))
     return da.map_blocks(
         reader,
         *at,
@@ -150,18 +152,18 @@ def _read_here(group: Group, array: ArraySpec, block_id: Any = None) -> np.ndarr
 
 
 def _read_there(
-    url: str, path: str, manifest: str, array: ArraySpec, block_id: Any = None
+    objects: Objects, path: str, manifest: str, array: ArraySpec, block_id: Any = None
 ) -> np.ndarray:
-    return found_group(url, path, manifest).read(array, array.block_at(block_id))
+    return found_group(objects, path, manifest).read(array, array.block_at(block_id))
 
 
 @lru_cache(maxsize=16)
-def found_group(url: str, path: str, manifest: str) -> Group:
+def found_group(objects: Objects, path: str, manifest: str) -> Group:
     """The complete group with that manifest, kept open. Raises StoreError where it is gone."""
-    group = find(open_objects(url), path)
+    group = find(objects, path)
     if group is None or canonical(group.body.get("manifest")) != manifest:
         raise StoreError(
-            f"The result at {url}/{path} must be the one that was opened",
+            f"The result at {objects.url}/{path} must be the one that was opened",
             came="it is gone or was replaced",
             do="Run the plan again.",
         )

@@ -10,7 +10,7 @@ from uuid import uuid4
 import zarr
 
 from ..errors import StoreError
-from ..storage.objects import local_path
+from ..storage.access import local_path
 from .sources import BLOCK_BYTES
 from .stored_ids import save_ids
 
@@ -23,8 +23,14 @@ ATTEMPTS = 20
 
 def save_points(x: "Points", path: str | Path, overwrite: bool) -> None:
     """Writes beside the path first, so whatever fails leaves what was there."""
-    path = local_path(path)
-    path = path.resolve() if path.is_symlink() else path
+    there = local_path(str(path))
+    if there is None:
+        raise StoreError(
+            "Points are saved in a local folder",
+            came=f"{str(path)!r} came",
+            do="Save them in a folder, and copy that: gd.open takes the URL of the copy.",
+        )
+    path = there.resolve() if there.is_symlink() else there
     if path.exists() and any(path.iterdir() if path.is_dir() else [path]) and not overwrite:
         raise StoreError(f"{path} exists. Pass overwrite=True to replace it, or another path.")
     token = uuid4().hex[:8]

@@ -7,7 +7,8 @@ process has its own.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -23,6 +24,19 @@ ARROW_S3 = {
     "token": "session_token",
     "anon": "anonymous",
 }
+
+OBSTORE_S3 = {
+    "key": "access_key_id",
+    "secret": "secret_access_key",
+    "token": "session_token",
+    "anon": "skip_signature",
+}
+PATIENCE: Any = {"max_retries": 10, "retry_timeout": timedelta(seconds=60)}
+"""How long a bucket that answers nothing, or that it is too busy, is asked again."""
+TIMEOUT = timedelta(minutes=2)
+"""For one object: the largest are some 100 MiB."""
+REFRESH = timedelta(minutes=5)
+"""How often credentials are asked for that may end. Those who give them renew them earlier."""
 
 _known: dict[str, dict[str, Any]] = {}
 _lock = Lock()
@@ -48,7 +62,7 @@ def grant(url: str, options: Mapping[str, Any] | None) -> str:
     parts = urlsplit(url)
     if parts.password or (parts.scheme in ("http", "https") and parts.query):
         raise SpecError(
-            "URLs of points hold no passwords or signatures, because results remember them",
+            "URLs hold no passwords or signatures, because results remember them",
             came=f"one did, of {parts.scheme}://{parts.hostname}",
             do="Pass storage_options=... as for fsspec, and the URL without them.",
         )
@@ -99,8 +113,7 @@ def arrow_s3(url: str, name: str) -> Any:
     or neither an endpoint nor a region, since it follows no bucket to its region.
     """
     known = _options(name)
-    variables = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-    endpoint = known.get("endpoint_url") or next(filter(None, map(os.environ.get, variables)), None)
+    endpoint = _endpoint(known)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if urlsplit(url).scheme != "s3" or not set(known) <= {*ARROW_S3, "endpoint_url"}:
         return None
@@ -120,6 +133,73 @@ def _arrow_s3(region: str, **given: Any) -> Any:
     return S3FileSystem(region=region, **given)
 
 
+def bucket(url: str, name: str) -> Any:
+    """obstore's client of an S3 bucket, below the folder of a URL.
+
+    It finds what opens the bucket as s3fs does: in the options, in the environment and in the files
+    of the AWS tools, by botocore. Raises StoreError where obstore is not installed, and SpecError
+    for options that it does not take.
+    """
+    try:
+        from botocore.session import Session
+        from obstore.store import S3Store
+    except ImportError as error:
+        raise StoreError(
+            "Stores in buckets need obstore and botocore",
+            came=f"it said: {error}",
+            do="Install geodask[s3].",
+        ) from error
+    given = _options(name)
+    known = {**given.get("client_kwargs", {}), **given}
+    known.pop("client_kwargs", None)
+    taken = {*OBSTORE_S3, "endpoint_url", "region_name", "profile"}
+    if not set(known) <= taken:
+        raise SpecError(
+            f"A store in a bucket is opened with {', '.join(sorted(taken))}",
+            came=f"{', '.join(sorted(set(known) - taken))} came",
+            do="Leave it out.",
+        )
+    session, endpoint = Session(profile=known.get("profile")), _endpoint(known)
+    region = known.get("region_name") or os.environ.get("AWS_REGION")
+    config: Any = {OBSTORE_S3[key]: value for key, value in known.items() if key in OBSTORE_S3}
+    config["region"] = region or session.get_config_variable("region") or "us-east-1"
+    if endpoint is not None:
+        config["endpoint"] = endpoint
+    found = urlsplit(url)
+    return S3Store(
+        found.netloc,
+        prefix=found.path.strip("/") or None,
+        config=config,
+        client_options={"allow_http": endpoint is not None, "timeout": TIMEOUT},
+        retry_config=PATIENCE,
+        credential_provider=None if {"key", "anon"} & set(known) else _found_by(session),
+    )
+
+
+def _found_by(session: Any) -> Callable[[], Any]:
+    """What asks botocore for credentials, whenever they are needed."""
+
+    def credentials() -> Any:
+        found = session.get_credentials()
+        if found is None:
+            raise PermissionError("no credentials were found: pass storage_options, or log in")
+        frozen = found.get_frozen_credentials()
+        return {
+            "access_key_id": frozen.access_key,
+            "secret_access_key": frozen.secret_key,
+            "token": frozen.token,
+            "expires_at": datetime.now(UTC) + REFRESH,
+        }
+
+    return credentials
+
+
+def _endpoint(known: Mapping[str, Any]) -> str | None:
+    variables = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    found = map(os.environ.get, variables)
+    return known.get("endpoint_url") or next(filter(None, found), None)
+
+
 def zarr_store(url: str, name: str) -> Any:
     """The folder at a URL as a Zarr store to read from."""
     from zarr.storage import FsspecStore
@@ -134,5 +214,5 @@ def _options(name: str) -> dict[str, Any]:
         raise StoreError(
             "What opens these files must be known to this process",
             came="it was given to another",
-            do="Open them again with gd.points(..., storage_options=...).",
+            do="Open them again with gd.points(..., storage_options=...), or run the plan again.",
         ) from error

@@ -134,8 +134,7 @@ class Group:
 
     def discard(self, keys: Iterable[str]) -> None:
         """Deletes objects that are no longer needed."""
-        for key in keys:
-            self.objects.delete(self._key(key))
+        self.objects.delete(*map(self._key, keys))
 
     def remove(self) -> None:
         """Deletes what the group holds, and nothing else that lies beside it."""
@@ -163,10 +162,10 @@ class Group:
         self.digests = {key: self.digests[key] for key in keys}
         manifest = {}
         for array in wanted:
-            self.objects.put(self._key(f"{array.name}/zarr.json"), array.metadata())
+            self.objects.ensure(self._key(f"{array.name}/zarr.json"), array.metadata())
             listed = [self.digests[array.object_key(i)] for i in range(array.blocks)]
             listing = canonical(listed).encode()
-            self.objects.put(self._key(f"{array.name}/digests"), listing)
+            self.objects.ensure(self._key(f"{array.name}/digests"), listing)
             manifest[array.name] = digest(listing)
         done = {"status": "complete", "manifest": manifest, "report": report}
         self.body = {**self.body, **done}

@@ -1,6 +1,9 @@
 """Objects of a Zarr store by key: whole reads, whole writes, nothing in between."""
 
 import errno
+import os
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,11 +21,15 @@ ATTEMPTS = 5
 
 
 class Objects:
-    """The objects under one root: a local folder, or memory that lives as long as this value."""
+    """The objects under one root: a local folder, or memory that lives as long as this value.
 
-    def __init__(self, url: str, store: Any):
+    Sent to another process it is its URL and the name of the options that open it.
+    """
+
+    def __init__(self, url: str, store: Any, options: str = ""):
         self.url = url
         self.store = store
+        self.options = options
 
     def __reduce__(self) -> Any:
         if isinstance(self.store, MemoryStore):
@@ -30,21 +37,36 @@ class Objects:
                 "A memory store lives in one process, but it was about to be sent to another. "
                 "Use a folder that every worker sees."
             )
-        return open_objects, (self.url,)
+        return _opened, (self.url, self.options)
+
+    @property
+    def access(self) -> frozenset[str]:
+        """Names of the options that a process must know to open them."""
+        return frozenset([self.options] if self.options else [])
 
     def get(self, key: str) -> np.ndarray | None:
         """The object's bytes (uint8), or None where there is none."""
-        with _reporting(self.url, key):
+        with reporting(self.url, key):
             found = sync(self.store.get(key, default_buffer_prototype()))
         return None if found is None else found.as_numpy_array()
 
     def put(self, key: str, data: bytes | np.ndarray) -> None:
         """Writes the object in one step: a reader sees the old bytes or the new ones."""
+        self._write(self.store.set, key, data)
+
+    def ensure(self, key: str, data: bytes | np.ndarray) -> None:
+        """The same, but an object that holds these bytes already stays as it is, with its times."""
+        self._write(self.store.set_if_not_exists, key, data)
+        found = self.get(key)
+        if found is None or bytes(found) != bytes(data):
+            self.put(key, data)
+
+    def _write(self, write: Any, key: str, data: bytes | np.ndarray) -> None:
         view: Any = np.frombuffer(data, np.uint8)
-        with _reporting(self.url, key):
+        with reporting(self.url, key):
             for attempt in range(ATTEMPTS):
                 try:
-                    sync(self.store.set(key, cpu.Buffer.from_array_like(view)))
+                    sync(write(key, cpu.Buffer.from_array_like(view)))
                     return
                 except OSError as error:
                     # Another process is just removing the folder that this needs.
@@ -52,14 +74,24 @@ class Objects:
                     if not passing or attempt == ATTEMPTS - 1:
                         raise
 
-    def delete(self, key: str) -> None:
-        """Removes the object where it exists."""
-        with _reporting(self.url, key):
-            sync(self.store.delete(key))
+    def move(self, key: str, to: str) -> None:
+        """Gives an object another key in one step. What lies there already stays as it is."""
+        source, target = (Path(self.url) / each for each in (key, to))
+        with reporting(self.url, to):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                os.link(source, target)
+            source.unlink()
+
+    def delete(self, *keys: str) -> None:
+        """Removes objects, those that exist."""
+        for key in keys:
+            with reporting(self.url, key):
+                sync(self.store.delete(key))
 
     def delete_under(self, prefix: str) -> None:
         """Removes every object whose key begins with ``prefix/``, as far as nobody writes there."""
-        with _reporting(self.url, prefix):
+        with reporting(self.url, prefix):
             for _ in range(ATTEMPTS):
                 try:
                     sync(self.store.delete_dir(prefix.rstrip("/")))
@@ -75,11 +107,19 @@ class Objects:
         async def listing() -> list[str]:
             return [key async for key in self.store.list_prefix(prefix)]
 
-        with _reporting(self.url, prefix):
+        with reporting(self.url, prefix):
             return sorted(sync(listing()))
 
-    def free_bytes(self) -> int:
-        """Bytes free on the disk the root is on, or will be."""
+    def written(self, prefix: str) -> dict[str, float]:
+        """When each object under ``prefix/`` was written, in seconds since 1970."""
+        found = {}
+        for key in self.keys(prefix):
+            with suppress(FileNotFoundError):
+                found[key] = (Path(self.url) / key).stat().st_mtime
+        return found
+
+    def free_bytes(self) -> float:
+        """Bytes free where the root is, or will be."""
         if isinstance(self.store, MemoryStore):
             return psutil.virtual_memory().available
         folder = Path(self.url)
@@ -88,25 +128,33 @@ class Objects:
         return psutil.disk_usage(str(folder)).free
 
 
-def open_objects(url: str) -> Objects:
-    """The objects under a local path or ``file://`` URL; kept open for the process."""
-    return _opened(local_path(url))
+def open_objects(url: str, options: Mapping[str, Any] | None = None) -> Objects:
+    """The objects under a local path, or under the URL of an S3 bucket; kept open for the process.
 
-
-def local_path(url: str | Path) -> Path:
-    """The absolute path that a path or ``file://`` URL names. Raises StoreError for other URLs."""
-    found = access.local_path(str(url))
-    if found is None:
+    Raises StoreError for other URLs, SpecError for options that a bucket does not take.
+    """
+    path = access.local_path(url)
+    if path is not None:
+        return _opened(str(path), "")
+    scheme, _, rest = url.partition("://")
+    url = f"{scheme.lower()}://{rest.rstrip('/')}"
+    if not url.startswith("s3://"):
         raise StoreError(
-            f"A store must be a local folder, but {str(url)!r} came. "
-            "Buckets are not supported by this version: pass a path every worker sees."
+            "A store is a local folder or an S3 bucket",
+            came=f"{url!r} came",
+            do="Pass a path that every worker sees, or s3://bucket/folder.",
         )
-    return found
+    return _opened(url, access.grant(url, options))
 
 
 @lru_cache(maxsize=64)
-def _opened(path: Path) -> Objects:
-    return Objects(str(path), LocalStore(path))
+def _opened(url: str, options: str) -> Objects:
+    if url.startswith("s3://"):
+        client = access.bucket(url, options)  # says what to install, where it is not
+        from .bucket import Bucket
+
+        return Bucket(url, client, options)
+    return Objects(url, LocalStore(url))
 
 
 def memory_objects() -> Objects:
@@ -114,7 +162,7 @@ def memory_objects() -> Objects:
     return Objects("memory:", MemoryStore())
 
 
-class _reporting:
+class reporting:
     """Turns errors of the storage into StoreError with what happened to which object."""
 
     def __init__(self, url: str, key: str):
@@ -124,8 +172,11 @@ class _reporting:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, OSError) and not isinstance(error, StoreError):
+        # Clients of buckets have errors of their own, some of which say a page.
+        foreign = isinstance(error, OSError) or type(error).__module__.startswith("obstore")
+        if error is not None and foreign and not isinstance(error, StoreError):
+            said = str(error).partition("\n\nDebug source")[0]
             raise StoreError(
                 f"The store must be readable and writable, but {self.key!r} under {self.url} "
-                f"failed: {error}. What is stored already is kept; mend the cause and run again."
+                f"failed: {said}. What is stored already is kept; mend the cause and run again."
             ) from error

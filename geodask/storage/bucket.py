@@ -1,0 +1,60 @@
+"""Objects of a Zarr store in an S3 bucket.
+
+obstore's client waits outside the interpreter, so threads overlap, and it takes a quarter of the
+CPU seconds of s3fs for objects of 8 MiB, a sixth for those of 1 KiB and a fourteenth to list them.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import obstore
+
+from .objects import Objects, reporting
+
+
+class Bucket(Objects):
+    """The objects under a prefix of a bucket, which keeps whole objects or none."""
+
+    def get(self, key: str) -> np.ndarray | None:
+        with reporting(self.url, key):
+            try:
+                found: Any = obstore.get(self.store, key).bytes()
+                return np.frombuffer(found, np.uint8)
+            except FileNotFoundError as error:
+                if "NoSuchBucket" in str(error):
+                    raise
+                return None
+
+    def put(self, key: str, data: bytes | np.ndarray) -> None:
+        view: Any = np.frombuffer(data, np.uint8)
+        with reporting(self.url, key):
+            # In one request: of a killed upload in parts, the parts stay, unseen and paid for.
+            obstore.put(self.store, key, view, use_multipart=False)
+
+    def ensure(self, key: str, data: bytes | np.ndarray) -> None:
+        self.put(key, data)  # the etag of equal bytes is the same
+
+    def move(self, key: str, to: str) -> None:
+        with reporting(self.url, to):
+            obstore.copy(self.store, key, to)
+            obstore.delete(self.store, key)
+
+    def delete(self, *keys: str) -> None:
+        if keys:
+            with reporting(self.url, keys[0]):
+                obstore.delete(self.store, list(keys))
+
+    def delete_under(self, prefix: str) -> None:
+        self.delete(*self.keys(prefix))
+
+    def keys(self, prefix: str) -> list[str]:
+        return sorted(self.written(prefix))
+
+    def written(self, prefix: str) -> dict[str, float]:
+        with reporting(self.url, prefix):
+            entries = (entry for page in obstore.list(self.store, prefix) for entry in page)
+            return {entry["path"]: entry["last_modified"].timestamp() for entry in entries}
+
+    def free_bytes(self) -> float:
+        return math.inf
