@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dask
 import numpy as np
 import pytest
 
 import geodask as gd
+from s3 import s3_server
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +38,23 @@ def client(cluster: object) -> Iterator[object]:
 
     with Client(cluster) as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[dict[str, Any]]:
+    """The storage options of an S3 server."""
+    with s3_server() as options:
+        yield options
+
+
+@pytest.fixture
+def bucket(server: dict[str, Any], request: pytest.FixtureRequest) -> str:
+    """The URL of an empty bucket of the test's own."""
+    import fsspec
+
+    name = f"bucket-{abs(hash(request.node.nodeid))}"
+    fsspec.filesystem("s3", **server).mkdir(name)
+    return f"s3://{name}"
 
 
 @pytest.fixture

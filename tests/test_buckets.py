@@ -2,7 +2,6 @@
 
 import logging
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +15,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 import geodask as gd
 from geodask.storage import access
-from s3 import SECRET, s3_server
+from s3 import SECRET
 
 SPHERE = gd.Sphere(4)
 ROWS = SPHERE.random(600, seed=0).astype(np.float32)
 TABLE = {"column": "e", "ids": "id"}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[dict[str, Any]]:
-    with s3_server() as options:
-        yield options
-
-
-@pytest.fixture
-def bucket(server: dict[str, Any], request: pytest.FixtureRequest) -> str:
-    """An empty bucket of the test's own."""
-    name = f"bucket-{abs(hash(request.node.name))}"
-    fsspec.filesystem("s3", **server).mkdir(name)
-    return f"s3://{name}"
 
 
 def put(folder: Path, url: str, options: dict[str, Any]) -> Any:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,22 +52,30 @@ def finished(group: Path) -> int:
 
 def start_and_kill(script: Path, store: Path, *arguments: str, of: str = "knn", at: int) -> Path:
     """Runs a script, kills it once ``at`` objects of a group are marked; the group it leaves."""
-    environment = {**os.environ, "DASK_GEODASK__STORE": str(store)}
+
+    def far_enough() -> bool:
+        groups = list(store.glob(f"{of}-*"))
+        return bool(groups) and finished(groups[0]) >= at
+
+    kill_once(far_enough, script, *arguments, DASK_GEODASK__STORE=str(store))
+    return next(store.glob(f"{of}-*"))
+
+
+def kill_once(ready: Callable[[], bool], script: Path, *arguments: str, **variables: str) -> None:
+    """Runs a script and kills it, with its children, once that holds."""
     child = subprocess.Popen(
-        [sys.executable, str(script), *arguments], env=environment, start_new_session=True
+        [sys.executable, str(script), *arguments],
+        env={**os.environ, **variables},
+        start_new_session=True,
     )
     deadline = time.monotonic() + 100
     try:
-        while time.monotonic() < deadline and child.poll() is None:
-            groups = list(store.glob(f"{of}-*"))
-            if groups and finished(groups[0]) >= at:
-                break
+        while time.monotonic() < deadline and child.poll() is None and not ready():
             time.sleep(0.05)
         assert child.poll() is None, "it ended before it could be killed"
     finally:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-    return groups[0]
 
 
 @pytest.mark.slow

@@ -123,11 +123,13 @@ class Remote(Files):
     def states(self, paths: list[str]) -> list[list[Any]]:
         system = self.system
         system.invalidate_cache()  # else it tells what it once listed
-        folders = {path.rpartition("/")[0] for path in paths}
         listed: dict[str, Any] = {}
-        if len(folders) < len(paths) and not self.root.startswith("http"):
-            each = (entry for folder in folders for entry in system.ls(folder, detail=True))
-            listed = {system.unstrip_protocol(entry["name"]): entry for entry in each}
+        if len(paths) > 1 and not self.root.startswith("http"):
+            folders = {path.rpartition("/")[0] for path in paths}
+            common = os.path.commonprefix(paths).rpartition("/")[0]  # noqa: RUF071 (of URLs)
+            # A folder a chunk is one listing of all, not one of each.
+            found = system.find(common, maxdepth=1 if len(folders) == 1 else None, detail=True)
+            listed = {system.unstrip_protocol(name): entry for name, entry in found.items()}
         return [_state(path, listed.get(path) or system.info(path)) for path in paths]
 
     @contextmanager
