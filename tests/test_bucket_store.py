@@ -197,12 +197,13 @@ def test_objects_of_a_bucket(bucket: str, server: dict[str, Any]) -> None:
         list(pool.map(lambda key: here.put(key, key.encode()), names))
     assert here.keys("many") == here.keys("many/") == names
     assert here.keys("man") == []
-    here.move("many/0000", "moved/a b%é")
-    assert bytes(here.get("moved/a b%é")) == b"many/0000"
+    here.put("from/a b%é", b"moved")
+    assert here.move("from", "to")
+    assert bytes(here.get("to/a b%é")) == b"moved"
     here.delete()
     here.delete("many/0001", "many/0001", "never")
     here.delete_under("many")
-    assert here.keys("") == ["moved/a b%é", "x"]
+    assert here.keys("") == ["to/a b%é", "x"]
     assert beside.keys("") == ["x"]
     large = np.random.default_rng(0).integers(0, 256, 20 << 20, dtype=np.uint8)
     here.put("large", large)
@@ -232,7 +233,7 @@ def test_what_a_bucket_refuses_is_said_with_the_object(status: int, text: bytes)
         calls: list[Any] = [
             lambda: objects.get("x"),
             lambda: objects.put("x", b"1"),
-            lambda: objects.move("y", "x"),
+            lambda: objects.move("x", "y"),
             lambda: objects.delete("x"),
             lambda: objects.keys("x"),
         ]
@@ -291,6 +292,24 @@ def test_credentials_are_found_as_fsspec_finds_them(
     objects = open_objects(f"{bucket}/found-by-{how}", options)
     objects.put("x", b"1")
     assert objects.keys("") == ["x"]
+
+
+def test_a_bucket_of_aws_is_found_in_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+
+    def tell(name: str) -> str:
+        if name == "here":
+            return "eu-west-1"
+        raise OSError("no such bucket")
+
+    monkeypatch.setattr("pyarrow.fs.resolve_s3_region", tell)
+    assert open_objects("s3://here/x", {"anon": True}).store.config["region"] == "eu-west-1"
+    with pytest.raises(gd.StoreError, match="region of the bucket there must be known"):
+        open_objects("s3://there/x", {"anon": True})
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
+    assert open_objects("s3://there/x", {"anon": True}).store.config["region"] == "eu-west-2"
 
 
 def test_what_no_store_opens_is_said(

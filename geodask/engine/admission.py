@@ -121,9 +121,9 @@ def _new_copy(census: Census, engine: Executor) -> Admitted:
     x, objects = census.x, census.objects
     check_space(f"The copy of {x.source.label}", len(x) * x.row_bytes, objects, census.settings)
     remove_stale_stages(objects)
-    stage = write_copy(x, census.take_along(), objects)
+    stage = write_copy(x, census.take_along(), census.digest, objects)
     path = f"points-{content_key(census.content)}"
-    place_copy(stage, path, census.digest())
+    place_copy(stage, path, objects)
     known = found_copy(x, path, objects)
     if known is None:
         raise StoreError(

@@ -110,8 +110,8 @@ def _keep(column: Admitted, objects: Objects) -> None:
     x = column.points
     spans = slices(0, len(x), storage_rows(x))
     rows = ((start, x.read(start, stop)) for start, stop in spans)
-    stage = write_copy(x, rows, objects)
-    place_copy(stage, _copy_path(column.content), column.content["digest"])
+    stage = write_copy(x, rows, lambda: column.content["digest"], objects)
+    place_copy(stage, _copy_path(column.content), objects)
 
 
 def _copy(content: dict[str, Any], objects: Objects) -> Group | None:

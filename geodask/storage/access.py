@@ -159,13 +159,15 @@ def bucket(url: str, name: str) -> Any:
             came=f"{', '.join(sorted(set(known) - taken))} came",
             do="Leave it out.",
         )
-    session, endpoint = Session(profile=known.get("profile")), _endpoint(known)
+    found, endpoint = urlsplit(url), _endpoint(known)
+    session = Session(profile=known.get("profile"))
     region = known.get("region_name") or os.environ.get("AWS_REGION")
+    region = region or session.get_config_variable("region")
     config: Any = {OBSTORE_S3[key]: value for key, value in known.items() if key in OBSTORE_S3}
-    config["region"] = region or session.get_config_variable("region") or "us-east-1"
-    if endpoint is not None:
-        config["endpoint"] = endpoint
-    found = urlsplit(url)
+    if endpoint is None:
+        config["region"] = region or _region_of(found.netloc)
+    else:
+        config |= {"region": region or "us-east-1", "endpoint": endpoint}
     return S3Store(
         found.netloc,
         prefix=found.path.strip("/") or None,
@@ -174,6 +176,20 @@ def bucket(url: str, name: str) -> Any:
         retry_config=PATIENCE,
         credential_provider=None if {"key", "anon"} & set(known) else _found_by(session),
     )
+
+
+def _region_of(name: str) -> str:
+    """The region of a bucket, as AWS tells it to everybody."""
+    from pyarrow.fs import resolve_s3_region
+
+    try:
+        return resolve_s3_region(name)
+    except OSError as error:
+        raise StoreError(
+            f"The region of the bucket {name} must be known",
+            came=f"AWS did not tell it: {error}",
+            do="Check the bucket's name, or set AWS_REGION.",
+        ) from error
 
 
 def _found_by(session: Any) -> Callable[[], Any]:

@@ -162,10 +162,10 @@ class Group:
         self.digests = {key: self.digests[key] for key in keys}
         manifest = {}
         for array in wanted:
-            self.objects.ensure(self._key(f"{array.name}/zarr.json"), array.metadata())
+            self.objects.put(self._key(f"{array.name}/zarr.json"), array.metadata())
             listed = [self.digests[array.object_key(i)] for i in range(array.blocks)]
             listing = canonical(listed).encode()
-            self.objects.ensure(self._key(f"{array.name}/digests"), listing)
+            self.objects.put(self._key(f"{array.name}/digests"), listing)
             manifest[array.name] = digest(listing)
         done = {"status": "complete", "manifest": manifest, "report": report}
         self.body = {**self.body, **done}

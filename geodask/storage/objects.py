@@ -1,7 +1,6 @@
 """Objects of a Zarr store by key: whole reads, whole writes, nothing in between."""
 
 import errno
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -52,21 +51,11 @@ class Objects:
 
     def put(self, key: str, data: bytes | np.ndarray) -> None:
         """Writes the object in one step: a reader sees the old bytes or the new ones."""
-        self._write(self.store.set, key, data)
-
-    def ensure(self, key: str, data: bytes | np.ndarray) -> None:
-        """The same, but an object that holds these bytes already stays as it is, with its times."""
-        self._write(self.store.set_if_not_exists, key, data)
-        found = self.get(key)
-        if found is None or bytes(found) != bytes(data):
-            self.put(key, data)
-
-    def _write(self, write: Any, key: str, data: bytes | np.ndarray) -> None:
         view: Any = np.frombuffer(data, np.uint8)
         with reporting(self.url, key):
             for attempt in range(ATTEMPTS):
                 try:
-                    sync(write(key, cpu.Buffer.from_array_like(view)))
+                    sync(self.store.set(key, cpu.Buffer.from_array_like(view)))
                     return
                 except OSError as error:
                     # Another process is just removing the folder that this needs.
@@ -74,14 +63,22 @@ class Objects:
                     if not passing or attempt == ATTEMPTS - 1:
                         raise
 
-    def move(self, key: str, to: str) -> None:
-        """Gives an object another key in one step. What lies there already stays as it is."""
-        source, target = (Path(self.url) / each for each in (key, to))
+    def move(self, prefix: str, to: str) -> bool:
+        """Puts what is under one prefix under another; False where something lies there.
+
+        A folder moves in one step. A bucket writes object after object over what is there, since
+        nobody can tell who is first: those who move to one place have the same to put there.
+        """
+        source, target = (Path(self.url) / each for each in (prefix, to))
         with reporting(self.url, to):
             target.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                os.link(source, target)
-            source.unlink()
+            try:
+                source.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                return False
+        return True
 
     def delete(self, *keys: str) -> None:
         """Removes objects, those that exist."""
