@@ -187,7 +187,7 @@ def test_a_damaged_copy_in_a_bucket_is_written_anew(
 
 
 def test_objects_of_a_bucket(bucket: str, server: dict[str, Any]) -> None:
-    here, beside = (open_objects(f"{bucket}/{name}", server) for name in ("a", "ab"))
+    here, beside = (open_objects(f"{bucket}/{name}", server) for name in ("a", "ab?#é %41"))
     beside.put("x", b"beside")
     assert here.get("x") is None
     here.put("x", b"")

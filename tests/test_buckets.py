@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zarr
 from fsspec.implementations.memory import MemoryFileSystem
+from s3fs import S3FileSystem
 
 import geodask as gd
 from geodask.storage import access
@@ -111,6 +113,24 @@ def test_pyarrow_reads_s3_where_it_finds_what_s3fs_does(
     assert client("gs://b", **server) is None
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     assert client("s3://b", key="k", secret="s").region == "eu-west-1"
+
+
+def test_the_chunks_of_an_array_are_listed_at_once(
+    bucket: str, server: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zarr.create_array(tmp_path / "rows", data=ROWS, chunks=(50, 4))
+    put(tmp_path / "rows", f"{bucket}/rows", server)
+    x = gd.points(f"{bucket}/rows", SPHERE, storage_options=server)
+    call, seen = S3FileSystem._call_s3, []
+
+    async def note(self: S3FileSystem, method: str, *arguments: Any, **options: Any) -> Any:
+        seen.append(method)
+        return await call(self, method, *arguments, **options)
+
+    monkeypatch.setattr(S3FileSystem, "_call_s3", note)
+    states = x.source.fingerprint()
+    assert len(states or []) == 13
+    assert 0 < len(seen) < 5
 
 
 def test_saved_points_are_opened_from_a_bucket(

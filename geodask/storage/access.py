@@ -149,9 +149,9 @@ def bucket(url: str, name: str) -> Any:
             came=f"it said: {error}",
             do="Install geodask[s3].",
         ) from error
-    given = _options(name)
-    known = {**given.get("client_kwargs", {}), **given}
-    known.pop("client_kwargs", None)
+    options = dict(_options(name))
+    options |= options.pop("client_kwargs", None) or {}
+    known = {key: value for key, value in options.items() if value is not None}
     taken = {*OBSTORE_S3, "endpoint_url", "region_name", "profile"}
     if not set(known) <= taken:
         raise SpecError(
@@ -159,22 +159,24 @@ def bucket(url: str, name: str) -> Any:
             came=f"{', '.join(sorted(set(known) - taken))} came",
             do="Leave it out.",
         )
-    found, endpoint = urlsplit(url), _endpoint(known)
+    root, _, prefix = url.removeprefix("s3://").partition("/")
+    endpoint = _endpoint(known)
     session = Session(profile=known.get("profile"))
     region = known.get("region_name") or os.environ.get("AWS_REGION")
     region = region or session.get_config_variable("region")
+    given = known.get("key") or known.get("anon")
     config: Any = {OBSTORE_S3[key]: value for key, value in known.items() if key in OBSTORE_S3}
     if endpoint is None:
-        config["region"] = region or _region_of(found.netloc)
+        config["region"] = region or _region_of(root)
     else:
         config |= {"region": region or "us-east-1", "endpoint": endpoint}
     return S3Store(
-        found.netloc,
-        prefix=found.path.strip("/") or None,
+        root,
+        prefix=prefix or None,
         config=config,
         client_options={"allow_http": endpoint is not None, "timeout": TIMEOUT},
         retry_config=PATIENCE,
-        credential_provider=None if {"key", "anon"} & set(known) else _found_by(session),
+        credential_provider=None if given else _found_by(session),
     )
 
 
