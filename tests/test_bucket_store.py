@@ -19,6 +19,7 @@ import pytest
 import geodask as gd
 from geodask.config import settings
 from geodask.engine import admission, copies
+from geodask.engine.executors import Dask, check_visible
 from geodask.storage import access
 from geodask.storage.group import find
 from geodask.storage.objects import Objects, open_objects
@@ -54,7 +55,9 @@ def lazy(x: gd.Points, chunk: int = 300) -> gd.Points:
     return gd.points(da.from_array(x.read(0, len(x)), chunks=(chunk, 24)), SPHERE)
 
 
-def test_a_result_in_a_bucket_is_that_of_a_folder(few: gd.Points, there: Objects) -> None:
+def test_a_result_in_a_bucket_is_that_of_a_folder(
+    few: gd.Points, there: Objects, store: Path
+) -> None:
     first = gd.knn(few, k=4).persist()
     assert first.report.url.startswith(f"{there.url}/knn-")
     assert first.report.blocks_computed > 10
@@ -63,7 +66,7 @@ def test_a_result_in_a_bucket_is_that_of_a_folder(few: gd.Points, there: Objects
     assert gd.knn(few, k=4).compute().report.cache_hit
     keys = there.keys("")
     assert not [key for key in keys if "/marks/" in key or "/partials/" in key]
-    with dask.config.set({"geodask.store": None, "geodask.store-options": None}):
+    with dask.config.set({"geodask.store": str(store)}):
         truth = gd.knn(few, k=4).compute()
     assert same(arrays(again), arrays(truth))
     assert np.array_equal(first.to_dataframe().compute().other, truth.indices.ravel())
@@ -132,6 +135,37 @@ def test_a_cluster_works_on_a_bucket_and_nothing_keeps_what_opens_it(
     assert len(kept) > 50
     assert not any(SECRET.encode() in each for each in kept)
     assert not store.exists()
+
+
+def test_other_plans_keep_their_results_in_a_bucket(
+    few: gd.Points, there: Objects, store: Path
+) -> None:
+    x = gd.points(np.abs(few.read(0, 200)), SPHERE)
+    plans = [gd.mean(x), gd.pairwise(x), gd.within(x, radius=1.2), gd.plan(gd.dist, x, x[::-1])]
+    for plan in plans:
+        assert not plan.persist().report.cache_hit
+        assert plan.persist().report.cache_hit
+    found = np.asarray(plans[1].persist().distances)
+    with dask.config.set({"geodask.store": str(store)}):
+        assert np.array_equal(found, plans[1].compute().distances)
+    with (
+        dask.config.set({"geodask.store-max-bytes": "1 kB"}),
+        pytest.raises(gd.MemoryPlanError, match=f"bytes to {there.url}, but 1000 may be taken"),
+    ):
+        gd.pairwise(few).persist()
+
+
+def test_workers_that_do_not_see_the_bucket_are_counted(client: Any) -> None:
+    def answer(method: str, path: str) -> tuple[int, bytes]:
+        if method == "GET":
+            return 404, b"<Code>NoSuchKey</Code>"
+        return 200, b"<DeleteResult><Deleted><Key>unseen/x</Key></Deleted></DeleteResult>"
+
+    with (
+        answering(answer) as options,
+        pytest.raises(gd.StoreError, match="visible to every worker, but 2 of 2"),
+    ):
+        check_visible(Dask(client, 2), open_objects("s3://bucket/unseen", options))
 
 
 # --- copies -------------------------------------------------------------------------------------
