@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,11 @@ class Settings:
     priority: int
     retries: int
     on_error: str
-    store_options: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What opens the store where it is a bucket: it may hold secrets."""
+    store_options: str = ""
+    """The name of what opens the store, where settings were carried to a process that was told.
+
+    What ``geodask.store-options`` holds may be secret, and is no part of what travels.
+    """
 
 
 _carried: ContextVar[Settings | None] = ContextVar("geodask-settings", default=None)
@@ -109,7 +112,6 @@ def settings() -> Settings:
         priority=int(found["priority"]),
         retries=int(found["retries"]),
         on_error=str(found["on-error"]),
-        store_options=dict(found["store-options"] or {}),
     )
 
 

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,12 @@ import numpy as np
 import pytest
 
 import geodask as gd
-from geodask.config import settings
+from geodask.config import settings, using
 from geodask.engine import admission, copies
 from geodask.engine.executors import Dask, check_visible
 from geodask.storage import access
 from geodask.storage.group import find
-from geodask.storage.objects import Objects, open_objects
+from geodask.storage.objects import Objects, open_objects, open_store
 from s3 import KEY, SECRET, answering
 from test_resume import CHILD, kill_once
 from test_store import arrays, same
@@ -130,7 +131,7 @@ def test_a_cluster_works_on_a_bucket_and_nothing_keeps_what_opens_it(
     assert all(SECRET in each for each in told.values())
     kept = [pickle.dumps(there), pickle.dumps(found.indices), pickle.dumps(found.to_dataframe())]
     kept += [bytes(there.get(key)) for key in there.keys("")]
-    kept += [repr(settings()).encode(), repr(there.store).encode(), caplog.text.encode()]
+    kept += [pickle.dumps(settings()), repr(there.store).encode(), caplog.text.encode()]
     kept += [str(client.get_worker_logs()).encode(), str(client.get_scheduler_logs()).encode()]
     assert len(kept) > 50
     assert not any(SECRET.encode() in each for each in kept)
@@ -297,6 +298,15 @@ def test_a_busy_bucket_is_asked_again_and_one_that_is_not_there_is_an_error(
     assert seen == ["GET"] * 3
     with pytest.raises(gd.StoreError, match="'x' under s3://bucket/closed failed"):
         open_objects("s3://bucket/closed", options).put("x", b"1")
+
+
+def test_carried_settings_open_the_store_by_a_name(there: Objects, store: Path) -> None:
+    carried = pickle.dumps(replace(settings(), store_options=there.options))
+    assert SECRET.encode() not in carried
+    with dask.config.set({"geodask.store": str(store), "geodask.store-options": None}):
+        assert open_store(settings()).url == str(store)
+        with using(pickle.loads(carried)):
+            assert open_store(settings()) is there
 
 
 # --- what opens a bucket ------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from ..errors import MemoryPlanError, StoreError
 from ..events import PlanEnded, PlanStarted, Stats, watching
 from ..storage.group import DamagedError, Group, create, find
 from ..storage.keys import canonical, content_key
-from ..storage.objects import Objects, memory_objects, open_objects
+from ..storage.objects import Objects, memory_objects, open_store
 from .admission import Admitted
 from .base import DamagedBaseError
 from .driver import Run
@@ -110,7 +110,7 @@ class Execution:
 
     def _grown(self, adopted: Layout | None) -> Operation | None:
         """The operation as it grows from a stored result, or has begun to."""
-        store = open_objects(self.current.store, self.current.store_options)
+        store = open_store(self.current)
         known = self.operation, self.spec, self.admitted, store
         return grown(*known, adopted) if self._grows else None
 

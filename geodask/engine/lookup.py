@@ -18,7 +18,7 @@ from ..errors import SpecError, StoreError
 from ..storage.array import ArraySpec
 from ..storage.group import Group, create, find
 from ..storage.keys import content_key, digest, join_digests
-from ..storage.objects import Objects, open_objects
+from ..storage.objects import Objects, open_store
 from .ids import ID_ROWS, Ids, as_ids
 from .sources import is_settled
 from .space import check_space
@@ -121,7 +121,7 @@ def hash_ids(ids: np.ndarray) -> np.ndarray:
 def _index(ids: Ids, anew: bool = False) -> Group:
     """The index of the ids in the store; built where it is not there, or once more."""
     current = settings()
-    objects = open_objects(current.store, current.store_options)
+    objects = open_store(current)
     probe = [int(hash_ids(np.array(["geodask"], object))[0]), int(hash_ids(np.array([-1]))[0])]
     spec = {"operation": "ids", "version": VERSION, "of": _identity(ids), "hashing": probe}
     path = f"ids-{content_key(spec)}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import settings
-from ..storage.objects import open_objects
+from ..storage.objects import open_objects, open_store
 from .admission import admit
 from .execution import Execution
 from .executors import check_visible, executor, tell_workers
@@ -124,7 +124,7 @@ class Plan:
         self, url: str | Path | None, options: Mapping[str, Any] | None = None
     ) -> Iterator[Execution]:
         current = settings()
-        store = open_objects(current.store, current.store_options)
+        store = open_store(current)
         target = open_objects(str(url), options) if url is not None else store
         with executor(current) as engine:
             tell_workers(store.access)

@@ -7,12 +7,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import dask.config
 import numpy as np
 import psutil
 from zarr.core.buffer import cpu, default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore
 
+from ..config import Settings
 from ..errors import StoreError
 from . import access
 
@@ -130,18 +132,30 @@ def open_objects(url: str, options: Mapping[str, Any] | None = None) -> Objects:
 
     Raises StoreError for other URLs, SpecError for options that a bucket does not take.
     """
+    url = _spelled(url)
+    return _opened(url, access.grant(url, options) if url.startswith("s3://") else "")
+
+
+def _spelled(url: str) -> str:
+    """The one spelling of a path or URL."""
     path = access.local_path(url)
     if path is not None:
-        return _opened(str(path), "")
+        return str(path)
     scheme, _, rest = url.partition("://")
-    url = f"{scheme.lower()}://{rest.rstrip('/')}"
-    if not url.startswith("s3://"):
+    if scheme.lower() != "s3":
         raise StoreError(
             "A store is a local folder or an S3 bucket",
             came=f"{url!r} came",
             do="Pass a path that every worker sees, or s3://bucket/folder.",
         )
-    return _opened(url, access.grant(url, options))
+    return f"s3://{rest.rstrip('/')}"
+
+
+def open_store(current: Settings) -> Objects:
+    """The configured store. Raises as `open_objects`."""
+    if current.store_options:
+        return _opened(_spelled(current.store), current.store_options)
+    return open_objects(current.store, dask.config.get("geodask.store-options", None))
 
 
 @lru_cache(maxsize=64)
