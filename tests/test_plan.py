@@ -5,6 +5,7 @@ import pickle
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import dask
 import numpy as np
@@ -17,9 +18,10 @@ from geodask.config import settings
 from geodask.engine import progress
 from geodask.engine.driver import Run
 from geodask.engine.execution import SHARE
-from geodask.engine.executors import Dask
 from geodask.engine.progress import Progress
+from geodask.engine.remote import Dask
 from geodask.events import PlanEnded, PlanStarted, Stats, TaskDone
+from geodask.storage.objects import Objects
 
 
 def equal_bytes(a: object, b: object) -> bool:
@@ -197,8 +199,15 @@ def test_torch_has_its_threads_back_after_a_plan(sphere: gd.Points) -> None:
 def test_a_store_that_workers_do_not_see_is_refused(
     sphere: gd.Points, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("geodask.engine.executors._sees", lambda url, key: False)
-    with pytest.raises(gd.StoreError, match="visible to every worker"):
+    put = Objects.put
+
+    def lose(self: Objects, key: str, data: Any) -> None:
+        if not key.startswith("visible-"):
+            put(self, key, data)
+
+    monkeypatch.setattr(Objects, "put", lose)
+    words = r"visible to every worker, but the worker in process .* on .* does not see it"
+    with pytest.raises(gd.StoreError, match=words):
         gd.knn(sphere, k=4).persist()
 
 

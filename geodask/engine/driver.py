@@ -13,7 +13,7 @@ from ..events import Stats, TaskDone, Waited, Watcher
 from ..storage.claims import Claims
 from ..storage.group import Group
 from .base import DamagedBaseError
-from .executors import WINDOW, Executor
+from .executors import LOOK_SECONDS, WINDOW, Executor, WorkersDiedError
 from .missing import block_tasks, finish_keys, is_finished, partial_keys, state_key
 from .operation import Layout
 from .tasks import Done, Job, Task, run_task
@@ -56,6 +56,8 @@ class Run:
         self._waiting: dict[int, int] = {}
         self._finished: SimpleQueue[tuple[Task, Any]] = SimpleQueue()
         self._failed: dict[int, BaseException] = {}
+        self._suspects: deque[Task] = deque()
+        self._alone: set[Task] = set()
         self._attempts: Counter[int] = Counter()
         self._taken_at, self._again_at, self._batch = -math.inf, 0.0, 1
         self._unmarked: dict[str, str] = {}
@@ -68,7 +70,9 @@ class Run:
         """Returns when the blocks are finished. What is done stays marked, whatever happens."""
         self._ahead.extend(blocks)
         try:
-            while self._ahead or self._todo or self._running:
+            while self._ahead or self._todo or self._running or self._suspects:
+                if not (self._ahead or self._todo or self._running):
+                    self._todo.append(self._suspects.popleft())
                 self._fill()
                 if self._running:
                     self._collect()
@@ -169,7 +173,8 @@ class Run:
     def _collect(self) -> None:
         """Takes in what finishes next."""
         try:
-            task, future = self._finished.get(timeout=1.0)
+            self.engine.look_after()
+            task, future = self._finished.get(timeout=LOOK_SECONDS)
         except Empty:
             self._claims.renew()
             self.watch(Waited())
@@ -203,9 +208,16 @@ class Run:
             if task.panel is None and self._repair(block):
                 return
             raise error
+        if isinstance(error, WorkersDiedError) and task not in self._alone:
+            # A worker takes down the calls beside the one to blame: again, once nothing is beside.
+            self._alone.add(task)
+            self._suspects.append(task)
+            return
         start, stop = self.job.layout.block(block)
         error.add_note(f"This happened in block {block} of {self.name}, rows {start} to {stop}.")
-        if self.on_error == "raise" or isinstance(error, DamagedBaseError):
+        deadly = isinstance(error, WorkersDiedError)  # then all others have ended
+        lost = isinstance(error, DamagedBaseError | JobError)
+        if not deadly and (lost or self.on_error == "raise"):
             raise error
         self._failed[block] = error
         self._todo = deque(each for each in self._todo if each.block != block)

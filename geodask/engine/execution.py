@@ -201,7 +201,7 @@ class Execution:
     def _run(self, job: Job, group: Group, begin: float) -> tuple[Group, Report]:
         everything = missing_tasks(None, job.layout)
         todo = missing_tasks(group, job.layout)
-        watch = watching(Progress(self.current.progress))
+        watch = self.engine.watching(watching(Progress(self.current.progress)))
         total, left = (self.work(job, tasks) for tasks in (everything, todo))
         rows = job.layout.others if job.layout.iterative else job.layout.rows
         watch(PlanStarted(self.name, total, total - left, rows))

@@ -1,14 +1,12 @@
 """Threads of this process or the workers of a Dask cluster, both as submit and a callback."""
 
-import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -16,11 +14,18 @@ import psutil
 
 from ..arrays.threads import one_thread_each
 from ..config import Settings
-from ..errors import StoreError
+from ..errors import JobError
+from ..events import Watcher
 from ..storage.objects import Objects
 
 WINDOW = 4
 """Tasks submitted for each that can run."""
+LOOK_SECONDS = 1.0
+"""How often what is under way is looked after."""
+
+
+class WorkersDiedError(JobError):
+    """A call failed because every worker that ran it died."""
 
 
 class Executor(Protocol):
@@ -39,8 +44,20 @@ class Executor(Protocol):
         """A future with ``add_done_callback``, ``result`` and ``cancel``."""
         ...
 
+    def look_after(self) -> None:
+        """Called often while calls are under way. Raises JobError where none can end any more."""
+        ...
+
+    def watching(self, watch: Watcher) -> Watcher:
+        """The watcher, and what the engine itself wants to know of a plan."""
+        ...
+
     def everywhere(self, function: Callable[..., Any], *args: Any) -> list[Any]:
         """Calls the function once in each process, and gathers what it returns."""
+        ...
+
+    def prepare(self, visit: Any) -> None:
+        """Asks every process of a remote engine (`workers.Visit`); raises where one is not fit."""
         ...
 
     def memory_limit(self) -> int:
@@ -66,50 +83,23 @@ class Threads:
     def submit(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         return self.pool.submit(function, *args)
 
+    def look_after(self) -> None:
+        """Threads of this process end what they begin."""
+
+    def watching(self, watch: Watcher) -> Watcher:
+        return watch
+
     def everywhere(self, function: Callable[..., Any], *args: Any) -> list[Any]:
         return [function(*args)]
 
+    def prepare(self, visit: Any) -> None:
+        """This process is as it is."""
+
     def memory_limit(self) -> int:
-        return _takable_bytes()
+        return takable_bytes()
 
     def threads_each(self) -> int:
         return self.slots
-
-
-@dataclass
-class Dask:
-    """A thin adapter over a Dask client."""
-
-    client: Any
-    slots: int
-    priority: int = 0
-    retries: int = 2
-    remote: bool = True
-
-    def computing(self) -> AbstractContextManager[None]:
-        # Worker processes keep to their threads themselves; workers in this process do not.
-        here = os.getpid() in self.everywhere(os.getpid)
-        return one_thread_each() if here else nullcontext()
-
-    def submit(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
-        how = {"pure": False, "retries": self.retries, "priority": self.priority}
-        return self.client.submit(function, *args, key=name, **how)
-
-    def everywhere(self, function: Callable[..., Any], *args: Any) -> list[Any]:
-        return list(self.client.run(function, *args).values())
-
-    def memory_limit(self) -> int:
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
-        hosts = Counter(worker["host"] for worker in workers.values())
-        own = self.client.run(_takable_bytes)
-        return min(
-            worker["memory_limit"] or own[address] // hosts[worker["host"]]
-            for address, worker in workers.items()
-            if address in own
-        )
-
-    def threads_each(self) -> int:
-        return max(self.client.nthreads().values())
 
 
 @contextmanager
@@ -117,11 +107,10 @@ def executor(settings: Settings) -> Iterator[Executor]:
     """The cluster of the current Dask client where there is one, else threads of this process."""
     client = current_client()
     if client is not None:
-        slots = sum(client.nthreads().values())
-        if slots == 0:
-            client.wait_for_workers(1, timeout=60)
-            slots = sum(client.nthreads().values())
-        yield Dask(client, slots, settings.priority, settings.retries)
+        from .remote import connected
+
+        with connected(client, settings) as engine:
+            yield engine
         return
     with ThreadPoolExecutor(settings.threads, "geodask") as pool:
         yield Threads(pool, settings.threads)
@@ -141,7 +130,11 @@ def bounded(
                 future.add_done_callback(finished.put)
             if not running:
                 return
-            future = finished.get()
+            engine.look_after()
+            try:
+                future = finished.get(timeout=LOOK_SECONDS)
+            except Empty:
+                continue
             running.remove(future)
             yield future.result()
     finally:
@@ -149,7 +142,7 @@ def bounded(
             future.cancel()
 
 
-def _takable_bytes() -> int:
+def takable_bytes() -> int:
     """What this process has and what its machine has left."""
     return psutil.Process().memory_info().rss + psutil.virtual_memory().available
 
@@ -174,28 +167,23 @@ def tell_workers(access: Iterable[str]) -> None:
         share(client, names)
 
 
-def check_visible(engine: Executor, objects: Objects) -> None:
-    """Raises StoreError where a worker does not see what is written to the store here."""
+@contextmanager
+def visible(engine: Executor, objects: Objects) -> Iterator[None]:
+    """Holds every worker to see what is written to the store here, and to run what runs here.
+
+    Raises StoreError or JobError where one does not. One that joins meanwhile is asked before its
+    first task.
+    """
     if not engine.remote:
+        yield
         return
+    from .workers import Visit, versions
+
     tell_workers(objects.access)
-    key = f"visible-{uuid4().hex}"
-    objects.put(key, key.encode())
+    visit = Visit(f"visible-{uuid4().hex}", objects, versions())
+    objects.put(visit.key, visit.key.encode())
     try:
-        seen = engine.everywhere(_sees, objects, key)
+        engine.prepare(visit)
+        yield
     finally:
-        objects.delete(key)
-    if not all(seen):
-        raise StoreError(
-            f"The store {objects.url} must be visible to every worker",
-            came=f"{seen.count(False)} of {len(seen)} workers do not see it",
-            do="Set geodask.store to a folder that all of them share, or to a bucket.",
-        )
-
-
-def _sees(objects: Objects, key: str) -> bool:
-    try:
-        found = objects.get(key)
-    except StoreError:
-        return False
-    return found is not None and bytes(found) == key.encode()
+        objects.delete(visit.key)

@@ -11,7 +11,7 @@ from ..config import settings
 from ..storage.objects import open_objects, open_store
 from .admission import admit
 from .execution import Execution
-from .executors import check_visible, executor, tell_workers
+from .executors import executor, tell_workers, visible
 from .explain import Explanation
 from .html import card
 from .missing import missing_tasks, results
@@ -126,9 +126,8 @@ class Plan:
         current = settings()
         store = open_store(current)
         target = open_objects(str(url), options) if url is not None else store
-        with executor(current) as engine:
+        with executor(current) as engine, visible(engine, target):
             tell_workers(store.access)
-            check_visible(engine, target)
             unchecked = replace(current, validate="none")
             admitted = [
                 admit(x, current if self.operation.checks(i) else unchecked, engine, store)

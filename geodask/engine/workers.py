@@ -1,0 +1,88 @@
+"""What a worker has to be and to see, and what it does when it joins."""
+
+import asyncio
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from importlib.metadata import version
+from typing import Any
+
+from distributed import WorkerPlugin
+
+from .. import __version__
+from ..arrays.threads import keep_freed_blocks
+from ..errors import JobError, StoreError
+from ..storage.objects import Objects
+from .tasks import loaded_bytes
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A run's question to every worker: does it see this object, and does it run these versions?"""
+
+    key: str
+    objects: Objects = field(compare=False)
+    versions: str = field(compare=False)
+
+
+@cache
+def versions() -> str:
+    """What has to be the same in every process for the same bytes, in words."""
+    majors = {name: version(name).partition(".")[0] for name in ("numpy", "numba", "zarr")}
+    return ", ".join(f"{name} {each}" for name, each in {"geodask": __version__, **majors}.items())
+
+
+@lru_cache(maxsize=64)
+def meet(visit: Visit) -> None:
+    """On a worker: raises JobError or StoreError, naming it, where it is not fit for the run."""
+    _check_versions(visit.versions)
+    try:
+        found = visit.objects.get(visit.key)
+    except StoreError:
+        found = None
+    if found is None or bytes(found) != visit.key.encode():
+        raise StoreError(
+            f"The store {visit.objects.url} must be visible to every worker",
+            came=f"the worker in {_here()} does not see it",
+            do="Set geodask.store to a folder that all of them share, or to a bucket.",
+        )
+
+
+def _check_versions(wanted: str) -> None:
+    if versions() != wanted:
+        raise JobError(
+            f"Every worker must run {wanted}",
+            came=f"the worker in {_here()} runs {versions()}",
+            do="Install the same versions there.",
+        )
+
+
+def _here() -> str:
+    return f"process {os.getpid()} on {platform.node()}"
+
+
+def perform(visit: Visit | None, function: Callable[..., Any], *args: Any) -> tuple[float, Any]:
+    """On a worker: the seconds that a call took, and what it returned."""
+    if visit is not None:
+        meet(visit)
+    begin = time.perf_counter()
+    found = function(*args)
+    return time.perf_counter() - begin, found
+
+
+class Setup(WorkerPlugin):
+    """What a worker does at once, or when it joins later, so that its first task is no slower."""
+
+    idempotent = True
+
+    def __init__(self) -> None:
+        self.versions = versions()
+        self.name = f"geodask-setup {self.versions}"
+
+    async def setup(self, worker: Any) -> None:
+        keep_freed_blocks()
+        _check_versions(self.versions)
+        await asyncio.to_thread(loaded_bytes)  # loads the libraries of the kernels
