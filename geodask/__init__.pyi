@@ -1,3 +1,4 @@
+from . import cluster as cluster
 from .engine.points import Points as Points
 from .engine.points import concat as concat
 from .engine.points import open as open
