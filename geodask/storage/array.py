@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import zarr
@@ -50,6 +51,11 @@ class ArraySpec:
         """The key of the object that holds a block."""
         return "/".join([self.name, "c", *map(str, np.unravel_index(block, self.grid))])
 
+    def object_keys(self) -> list[str]:
+        """The keys of all blocks, in order."""
+        places = product(*(map(str, range(side)) for side in self.grid))
+        return ["/".join([self.name, "c", *place]) for place in places]
+
     def region(self, block: int) -> tuple[slice, ...]:
         """The part of the array that a block holds; the last along an axis may be smaller."""
         places = zip(np.unravel_index(block, self.grid), self.chunks, self.shape, strict=True)
@@ -59,6 +65,11 @@ class ArraySpec:
     def nbytes(self) -> int:
         """Bytes of all rows."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of an object, at most."""
+        return math.prod(self.chunks) * np.dtype(self.dtype).itemsize
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         """The object's bytes: a whole chunk, little-endian, a smaller block padded with zeros."""
