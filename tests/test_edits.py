@@ -15,10 +15,10 @@ import pytest
 from scipy import sparse
 
 import geodask as gd
-from geodask.engine.growth import FAMILIES
 from geodask.ops.neighbours import KnnResult
 from geodask.ops.rowset import RowSet
 from geodask.ops.tiling import Tiling
+from geodask.storage.entries import NOTES
 from test_growth import interrupted, same
 from test_store import truncate
 
@@ -336,7 +336,7 @@ def test_a_column_that_is_gone_is_no_base(store: Path, tmp_path: Path) -> None:
 
 def test_notes_are_small(store: Path) -> None:
     Asked(X, where=MASK).run()
-    (note,) = (path for path in (store / FAMILIES).rglob("*") if path.is_file())
+    (note,) = (path for path in (store / NOTES).rglob("*") if path.is_file())
     assert note.stat().st_size < 4000
 
 

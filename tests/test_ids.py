@@ -173,7 +173,7 @@ def test_an_index_left_unfinished_or_damaged_is_built_again(
         patch.setattr("geodask.storage.group.Group.commit", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             x.rows_of(["doc-0"])
-    assert not list(store.glob("ids-*/spilled-*"))
+    assert not list(store.glob("scratch-*"))
     assert x.rows_of([TEXT[7]]).tolist() == [7]
     (chunk,) = store.glob("ids-*/hashes/c/3")
     data = bytearray(chunk.read_bytes())

@@ -11,6 +11,7 @@ from typing import Any
 from ..config import Settings
 from ..errors import StoreError
 from ..storage.keys import content_key, digest, join_digests
+from ..storage.leases import Lease, hold
 from ..storage.objects import Objects
 from .base import Spans
 from .census import Census, blocks_of, digest_rows, examine, little
@@ -28,6 +29,10 @@ class Admitted:
         self.content = census.content
         self._fingerprint = fingerprint
         self._digests = census.digests
+        self.source = census.x.source
+        """Where the rows came from, before they were copied."""
+        self.lease: Lease | None = None
+        """Kept while the copy is read."""
 
     @property
     def in_memory(self) -> bool:
@@ -103,7 +108,9 @@ def _sound_copy(census: Census, engine: Executor) -> Admitted | None:
     if census.missing:
         return None
     content = census.content
-    known = found_copy(census.x, f"points-{content_key(content)}", census.objects)
+    path = f"points-{content_key(content)}"
+    lease = hold(census.objects, path)
+    known = found_copy(census.x, path, census.objects)
     if known is None:
         return None
     copy, right = known
@@ -113,7 +120,7 @@ def _sound_copy(census: Census, engine: Executor) -> Admitted | None:
     except StoreError:
         return None
     sound = found.content["digest"] == right == content.get("digest", right)
-    found.content = content
+    found.content, found.source, found.lease = content, census.x.source, lease
     return found if sound else None
 
 
@@ -123,6 +130,7 @@ def _new_copy(census: Census, engine: Executor) -> Admitted:
     remove_stale_stages(objects)
     stage = write_copy(x, census.take_along(), census.digest, objects)
     path = f"points-{content_key(census.content)}"
+    lease = hold(objects, path)
     place_copy(stage, path, objects)
     known = found_copy(x, path, objects)
     if known is None:
@@ -132,4 +140,6 @@ def _new_copy(census: Census, engine: Executor) -> Admitted:
             do="Find out what removes it, and run the plan again.",
         )
     copy, _ = known  # its bytes were digested as they were written, or compared with those
-    return Admitted(copy, census, copy.source.fingerprint())
+    admitted = Admitted(copy, census, copy.source.fingerprint())
+    admitted.lease = lease
+    return admitted

@@ -7,9 +7,8 @@ import numpy as np
 from ..errors import StoreError
 from ..storage.array import ArraySpec
 from ..storage.group import Group
-from ..storage.keys import canonical, content_key
-from ..storage.objects import Objects
-from .result import found_group
+from ..storage.keys import content_key
+from .result import Opened
 from .sources import Source
 
 Spans = tuple[tuple[int, int], ...]
@@ -25,9 +24,7 @@ class Stored(Source):
     """The rows of a stored array, every block compared with its digest."""
 
     array: ArraySpec
-    objects: Objects
-    path: str
-    manifest: str
+    opened: Opened
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
         try:
@@ -36,7 +33,7 @@ class Stored(Source):
             raise DamagedBaseError(str(error)) from error
 
     def _read(self, start: int, stop: int) -> np.ndarray:
-        group, rows = found_group(self.objects, self.path, self.manifest), self.array.rows_per_chunk
+        group, rows = self.opened.group(), self.array.rows_per_chunk
         pieces = [np.empty((0, *self.shape[1:]), self.dtype)]
         for block in range(start // rows, -(-stop // rows)):
             first = block * rows
@@ -50,7 +47,7 @@ class Stored(Source):
 
     @property
     def access(self) -> frozenset[str]:
-        return self.objects.access
+        return self.opened.objects.access
 
     @property
     def chunk_rows(self) -> int:
@@ -58,7 +55,7 @@ class Stored(Source):
 
     @property
     def label(self) -> str:
-        return f"{self.objects.url}/{self.path}/{self.array.name}"
+        return f"{self.opened.objects.url}/{self.opened.path}/{self.array.name}"
 
 
 @dataclass(frozen=True)
@@ -91,9 +88,9 @@ def base_key(group: Group) -> str:
 
 def stored(group: Group) -> dict[str, Stored]:
     """The arrays of a complete group."""
-    where = group.objects, group.path, canonical(group.body["manifest"])
+    opened = Opened.of(group)
     return {
-        name: Stored(array.shape, np.dtype(array.dtype), array, *where)
+        name: Stored(array.shape, np.dtype(array.dtype), array, opened)
         for name, array in group.arrays.items()
         if name in group.body["manifest"]
     }

@@ -7,9 +7,12 @@ from typing import Any
 from ..config import Settings
 from ..errors import MemoryPlanError, StoreError
 from ..events import PlanEnded, PlanStarted, Stats, watching
+from ..storage.entries import SCRATCH
 from ..storage.group import DamagedError, Group, create, find
 from ..storage.keys import canonical, content_key
+from ..storage.leases import Lease, hold
 from ..storage.objects import Objects, memory_objects, open_store
+from ..storage.usage import counter
 from .admission import Admitted
 from .base import DamagedBaseError
 from .driver import Run
@@ -18,9 +21,10 @@ from .growth import grown, note
 from .iteration import iterate
 from .missing import missing_blocks, missing_tasks, results, stored_tasks
 from .operation import Budget, Layout, Operation
+from .origins import origin
 from .progress import Progress
-from .result import Report, make_report
-from .space import check_space
+from .result import Report, found_report, make_report
+from .space import check_free, check_space
 from .tasks import Job, Task, loaded_bytes, warm_up
 
 NUMERICS = 1
@@ -60,11 +64,14 @@ class Execution:
         self.inputs = tuple(each.points for each in admitted)
         self._named = named
         self._grows = True
+        self._lease: Lease | None = None
+        self._counter = None if named else counter(objects)
 
     # --- what is stored -------------------------------------------------------------------------
 
     def find(self) -> Group | None:
         """The group with this plan's result, complete or building; None where there is none."""
+        self._lease = hold(self.objects, self.path)
         try:
             found = find(self.objects, self.path)
         except DamagedError as error:
@@ -79,6 +86,7 @@ class Execution:
                 )
             return None
         self._check_spec(found.body["spec"])
+        found.lease = self._lease
         return found
 
     def _check_spec(self, stored: dict[str, Any]) -> None:
@@ -93,7 +101,7 @@ class Execution:
         """Results for `compute` go to memory, or to a folder of their own where workers write."""
         self.scratch = True
         if self.engine.remote:
-            self.path = f"scratch-{self.key}-{time.time_ns():x}"
+            self.path = f"{SCRATCH}{self.key}-{time.time_ns():x}"
         else:
             self.objects, self.path = memory_objects(), self.path or self.name
 
@@ -163,11 +171,7 @@ class Execution:
             if group.complete and self._lacks(group):
                 group.reopen()
         if group is not None and group.complete:
-            seconds = time.perf_counter() - begin
-            stored = {**group.body["report"], "cache_hit": True, "seconds": seconds}
-            stored["url"] = group.name
-            stored["blocks_stored"] = stored["blocks_computed"] + stored["blocks_stored"]
-            return group, Report(**{**stored, "blocks_computed": 0})
+            return group, self._hit(group, begin)
         if group is not None:
             begun = Layout(**group.body["layout"])
             if begun.base and self._grown(begun) is None:
@@ -175,11 +179,7 @@ class Execution:
                 group = None
         job = self.budgeted(self.job(group))
         self._places = self.engine.everywhere(job.budget.describe)
-        cost = job.operation.cost(job.inputs, job.layout, job.budget)
-        if not self.scratch or self.engine.remote:  # else it is memory, and `budgeted` saw to it
-            everything = len(missing_tasks(None, job.layout))
-            share = len(missing_tasks(group, job.layout)) / max(1, everything)
-            check_space(self.name, int(share * cost.bytes_written), self.objects, self.current)
+        self._check_room(job, group)
         if group is None:
             group = self._create(job.layout)
             if canonical(group.body["layout"]) != canonical(vars(job.layout)):
@@ -191,6 +191,23 @@ class Execution:
             self._grows = False
             group.remove()
             return self.complete(begin, verify=False)
+
+    def _hit(self, group: Group, begin: float) -> Report:
+        if self._counter is not None:
+            self._counter.hit(self.path, group.nbytes, group.body["report"]["seconds"])
+        return found_report(group, begin)
+
+    def _check_room(self, job: Job, group: Group | None) -> None:
+        cost = job.operation.cost(job.inputs, job.layout, job.budget)
+        if self.scratch and not self.engine.remote:
+            return  # it is memory, and `budgeted` saw to it
+        everything = len(missing_tasks(None, job.layout))
+        share = len(missing_tasks(group, job.layout)) / max(1, everything)
+        needed = int(share * cost.bytes_written)
+        if self._named:
+            check_free(self.name, needed, self.objects)
+        else:
+            check_space(self.name, needed, self.objects, self.current)
 
     def _check_unchanged(self) -> None:
         for each in self.admitted:
@@ -248,6 +265,8 @@ class Execution:
             group.commit(names(group), report)
             if self.operation.family is not None and not self.scratch and not self._named:
                 note(group, self.operation, self.admitted)
+        if self._counter is not None:
+            self._counter.miss(self.path)
         watch(PlanEnded(True))
         return group, Report(**report)
 
@@ -267,7 +286,10 @@ class Execution:
         for passing in (self.operation.partials, self.operation.states):
             array = passing(self.inputs, layout)
             arrays += [array] if array is not None else []
-        return create(self.objects, self.path, self.spec, arrays, vars(layout))
+        origins = [origin(each.source) for each in self.admitted]
+        group = create(self.objects, self.path, self.spec, arrays, vars(layout), origins)
+        group.lease = self._lease
+        return group
 
 
 def names(group: Group) -> list[str]:

@@ -11,8 +11,10 @@ from math import prod
 from typing import Any
 
 from ..errors import StoreError
-from ..storage.group import Group, find
+from ..storage.entries import NOTES
+from ..storage.group import Group
 from ..storage.keys import canonical, content_key
+from ..storage.leases import opened
 from ..storage.objects import Objects
 from ..storage.seal import parsed, sealed, unsealed
 from .admission import Admitted
@@ -21,8 +23,6 @@ from .copies import place_copy, write_copy
 from .operation import Layout, Operation
 from .save import storage_rows
 from .tasks import slices
-
-FAMILIES = "grown-from"
 
 Inputs = Sequence[Admitted]
 
@@ -126,7 +126,7 @@ def _copy_path(content: dict[str, Any]) -> str:
 
 def _complete(objects: Objects, path: str) -> Group | None:
     with suppress(StoreError):
-        group = find(objects, path)
+        group = opened(objects, path)
         return group if group is not None and group.complete else None
     return None
 
@@ -146,4 +146,4 @@ def _family(spec: dict[str, Any], operation: Operation) -> str:
         if position not in columns
     ]
     family = {**spec, "parameters": operation.family, "inputs": inputs}
-    return f"{FAMILIES}/{content_key(family)}"
+    return f"{NOTES}/{content_key(family)}"

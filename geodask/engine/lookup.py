@@ -16,8 +16,10 @@ from ..arrays.select import ranges
 from ..config import settings
 from ..errors import SpecError, StoreError
 from ..storage.array import ArraySpec
+from ..storage.entries import SCRATCH
 from ..storage.group import Group, create, find
 from ..storage.keys import content_key, digest, join_digests
+from ..storage.leases import hold
 from ..storage.objects import Objects, open_store
 from .ids import ID_ROWS, Ids, as_ids
 from .sources import is_settled
@@ -125,6 +127,7 @@ def _index(ids: Ids, anew: bool = False) -> Group:
     probe = [int(hash_ids(np.array(["geodask"], object))[0]), int(hash_ids(np.array([-1]))[0])]
     spec = {"operation": "ids", "version": VERSION, "of": _identity(ids), "hashing": probe}
     path = f"ids-{content_key(spec)}"
+    lease = hold(objects, path)
     if anew:
         objects.delete_under(path)
     group = find(objects, path)
@@ -136,6 +139,7 @@ def _index(ids: Ids, anew: bool = False) -> Group:
         arrays.append(ArraySpec("bounds", (chunks,), chunks, "uint64"))
         group = create(objects, path, spec, arrays, None)
         _build(ids, group)
+    group.lease = lease
     return group
 
 
@@ -149,7 +153,8 @@ def _identity(ids: Ids) -> Any:
 
 
 def _build(ids: Ids, group: Group) -> None:
-    spilled = f"{group.path}/spilled-{uuid4().hex}"
+    spilled = f"{SCRATCH}ids-{uuid4().hex}"
+    lease = hold(group.objects, spilled)
     bits = max(0, (len(ids) - 1) // BUCKET_ROWS).bit_length()
     bounds: list[np.ndarray] = []
     try:
@@ -164,6 +169,7 @@ def _build(ids: Ids, group: Group) -> None:
         group.commit([*PARTS, "bounds"], {})
     finally:
         group.objects.delete_under(spilled)
+        del lease  # until here it is no litter
 
 
 def _spill(ids: Ids, bits: int, objects: Objects, folder: str) -> None:

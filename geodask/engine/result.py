@@ -1,7 +1,7 @@
 """What a plan leaves: arrays, and a report of how they came about."""
 
 import platform
-from collections.abc import Callable
+import time
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +14,7 @@ from ..events import Stats
 from ..storage.array import ArraySpec
 from ..storage.group import Group, find
 from ..storage.keys import canonical
+from ..storage.leases import Lease
 from ..storage.objects import Objects
 from .executors import tell_workers
 from .html import Shown, card
@@ -111,6 +112,14 @@ def versions() -> dict[str, str]:
     return found
 
 
+def found_report(group: Group, begin: float) -> Report:
+    """The report of a complete group that was asked for at ``begin``."""
+    report = group.body["report"]
+    facts = {"cache_hit": True, "seconds": time.perf_counter() - begin, "url": group.name}
+    stored = report["blocks_computed"] + report["blocks_stored"]
+    return Report(**{**report, **facts, "blocks_stored": stored, "blocks_computed": 0})
+
+
 def place_of(values: Any) -> str:
     """Where an array of a result lies, in words."""
     return "in memory" if isinstance(values, np.ndarray) else "stored"
@@ -123,15 +132,10 @@ def stored_array(group: Group, array: ArraySpec) -> Any:
 
     if array.blocks == 0:
         return da.zeros(array.shape, dtype=array.dtype)
-    reader: Callable[..., np.ndarray]
-    if group.objects.url == "memory:":
-        reader, at = _read_here, (group,)
-    else:
-        tell_workers(group.objects.access)
-        reader, at = _read_there, (group.objects, group.path, canonical(group.body["manifest"]))
+    tell_workers(group.objects.access)
     return da.map_blocks(
-        reader,
-        *at,
+        _read,
+        group if group.objects.url == "memory:" else Opened.of(group),
         array,
         dtype=array.dtype,
         chunks=normalize_chunks(array.chunks, array.shape),
@@ -147,19 +151,33 @@ def load(group: Group, array: ArraySpec) -> np.ndarray:
     return out
 
 
-def _read_here(group: Group, array: ArraySpec, block_id: Any = None) -> np.ndarray:
-    return group.read(array, array.block_at(block_id))
+@dataclass(frozen=True)
+class Opened:
+    """A complete group as it was opened, for whoever reads it, here or in another process."""
+
+    objects: Objects
+    path: str
+    manifest: str
+    lease: Lease | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, group: Group) -> "Opened":
+        """What a group is found by again."""
+        where = group.objects, group.path, canonical(group.body["manifest"])
+        return cls(*where, group.lease)
+
+    def group(self) -> Group:
+        """The group, kept open. Raises StoreError where it is gone."""
+        return _found_group(self.objects, self.path, self.manifest)
 
 
-def _read_there(
-    objects: Objects, path: str, manifest: str, array: ArraySpec, block_id: Any = None
-) -> np.ndarray:
-    return found_group(objects, path, manifest).read(array, array.block_at(block_id))
+def _read(group: Group | Opened, array: ArraySpec, block_id: Any = None) -> np.ndarray:
+    found = group.group() if isinstance(group, Opened) else group
+    return found.read(array, array.block_at(block_id))
 
 
 @lru_cache(maxsize=16)
-def found_group(objects: Objects, path: str, manifest: str) -> Group:
-    """The complete group with that manifest, kept open. Raises StoreError where it is gone."""
+def _found_group(objects: Objects, path: str, manifest: str) -> Group:
     group = find(objects, path)
     if group is None or canonical(group.body.get("manifest")) != manifest:
         raise StoreError(

@@ -2,17 +2,28 @@
 
 from ..config import Settings
 from ..errors import MemoryPlanError
+from ..storage.eviction import limit_of, make_room
 from ..storage.objects import Objects
 
 
 def check_space(name: str, needed: int, objects: Objects, settings: Settings) -> None:
-    """Raises MemoryPlanError where that is more than the store may take."""
-    room = settings.store_max_bytes
-    if room is None:
-        room = objects.free_bytes() // 2
+    """Makes room in the store. Raises MemoryPlanError where it may not take as much."""
+    limit = limit_of(objects, settings.store_max_bytes)
+    room = make_room(objects, needed, limit)
     if needed > room:
         raise MemoryPlanError(
             f"{name} writes {needed} bytes to {objects.url}",
-            came=f"{room} may be taken there",
+            came=f"{max(0, room)} of {limit} may be had there, besides what is in use or pinned",
             do="Free space, set geodask.store-max-bytes higher, or set another geodask.store.",
+        )
+
+
+def check_free(name: str, needed: int, objects: Objects) -> None:
+    """Raises MemoryPlanError where a path of the user's has no room."""
+    room = objects.free_bytes()
+    if needed > room:
+        raise MemoryPlanError(
+            f"{name} writes {needed} bytes to {objects.url}",
+            came=f"{room} are free there",
+            do="Free space, or pass another path.",
         )

@@ -57,6 +57,11 @@ class Bucket(Objects):
     def keys(self, prefix: str) -> list[str]:
         return sorted(self.written(prefix))
 
+    def names(self) -> list[str]:
+        with reporting(self.url, ""):
+            found = obstore.list_with_delimiter(self.store)
+        return [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
+
     def written(self, prefix: str) -> dict[str, float]:
         with reporting(self.url, prefix):
             entries = (entry for page in obstore.list(self.store, prefix) for entry in page)

@@ -13,7 +13,8 @@ again. Tasks are deterministic, so two processes may build one group at once.
 """
 
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
@@ -48,6 +49,8 @@ class Group:
     """Digests of the finished objects, by key relative to the group."""
     extras: list[dict[str, Any]] = field(default_factory=list)
     """What the writers noted beside the digests, mark by mark."""
+    lease: Any = field(default=None, repr=False, compare=False)
+    """Kept while the group is (`leases.Lease`)."""
 
     def __post_init__(self) -> None:
         self._writer, self._numbers = uuid4().hex[:12], count()
@@ -56,6 +59,15 @@ class Group:
     @property
     def complete(self) -> bool:
         return self.body["status"] == "complete"
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the objects of the result, or of those that are finished."""
+        arrays = self.arrays
+        if self.complete:
+            kept = [arrays[name] for name in self.body["manifest"]]
+            return sum(array.blocks * array.block_bytes for array in kept)
+        return sum(arrays[key.partition("/")[0]].block_bytes for key in self.digests)
 
     @property
     def _identity(self) -> str:
@@ -122,7 +134,7 @@ class Group:
         if self.complete:
             return
         self._read_marks()
-        body = _root_body(self.objects.get(self._key("zarr.json")))
+        body = root_body(self.objects.get(self._key("zarr.json")))
         if body is not None and body["status"] == "complete":
             self.body = body
             self._read_digests()
@@ -152,7 +164,7 @@ class Group:
     def commit(self, arrays: Iterable[str], report: dict[str, Any]) -> None:
         """Makes the group complete: the digests first, then the one write that counts."""
         wanted = [self.arrays[name] for name in arrays]
-        keys = [array.object_key(block) for array in wanted for block in range(array.blocks)]
+        keys = [key for array in wanted for key in array.object_keys()]
         missing = [key for key in keys if key not in self.digests]
         if missing:
             raise StoreError(
@@ -163,7 +175,7 @@ class Group:
         manifest = {}
         for array in wanted:
             self.objects.put(self._key(f"{array.name}/zarr.json"), array.metadata())
-            listed = [self.digests[array.object_key(i)] for i in range(array.blocks)]
+            listed = [self.digests[key] for key in array.object_keys()]
             listing = canonical(listed).encode()
             self.objects.put(self._key(f"{array.name}/digests"), listing)
             manifest[array.name] = digest(listing)
@@ -195,8 +207,7 @@ class Group:
                 error.spec = self.body["spec"]
                 raise error
             array = self.arrays[name]
-            keys = map(array.object_key, range(array.blocks))
-            self.digests.update(zip(keys, json.loads(bytes(found)), strict=True))
+            self.digests.update(zip(array.object_keys(), json.loads(bytes(found)), strict=True))
 
     def _write_body(self) -> None:
         attributes = {"geodask": sealed(self.body)}
@@ -208,15 +219,21 @@ class Group:
 
 
 def create(
-    objects: Objects, path: str, spec: dict[str, Any], arrays: list[ArraySpec], layout: Any
+    objects: Objects,
+    path: str,
+    spec: dict[str, Any],
+    arrays: list[ArraySpec],
+    layout: Any,
+    origins: Sequence[Any] = (),
 ) -> Group:
     """A building group at a path, or the one that another process has just made there.
 
     Nothing is removed: what an earlier run marked for the same spec counts as stored, and a root
-    that was torn is written anew.
+    that was torn is written anew. ``origins`` says, for people, where each input came from.
     """
     entries = [{**asdict(array), "shape": list(array.shape)} for array in arrays]
     body = {"spec": spec, "arrays": entries, "layout": layout, "status": "building"}
+    body |= {"created": time.time(), "origins": origins}
     group = Group(objects, path, json.loads(canonical(body)))
     with suppress(DamagedError):
         there = find(objects, path)
@@ -233,20 +250,20 @@ def find(objects: Objects, path: str) -> Group | None:
     Raises StoreError where a complete group has lost its digests.
     """
     root = f"{path}/zarr.json" if path else "zarr.json"
-    body = _root_body(objects.get(root))
+    body = root_body(objects.get(root))
     if body is None:
         return None
     group = Group(objects, path, body)
     if not group.complete:
         group._read_marks()
         # Another process may have completed it and removed its marks while they were being read.
-        group.body = _root_body(objects.get(root)) or body
+        group.body = root_body(objects.get(root)) or body
     if group.complete:
         group._read_digests()
     return group
 
 
-def _root_body(data: Any) -> Any:
+def root_body(data: Any) -> Any:
     """The body in the group's attributes; None where the root is missing or torn."""
     try:
         return unsealed(parsed(data)["attributes"]["geodask"])

@@ -109,6 +109,15 @@ class Objects:
         with reporting(self.url, prefix):
             return sorted(sync(listing()))
 
+    def names(self) -> list[str]:
+        """What lies directly under the root: keys, and the first parts of others."""
+
+        async def listing() -> list[str]:
+            return [name async for name in self.store.list_dir("")]
+
+        with reporting(self.url, ""):
+            return sync(listing())
+
     def written(self, prefix: str) -> dict[str, float]:
         """When each object under ``prefix/`` was written, in seconds since 1970."""
         found = {}
