@@ -15,6 +15,7 @@ _HOMES = {
         "CutLocusError DeviceError JobError MemoryPlanError NotOnManifoldError PointShapeError "
         "SpecError StoreError TooManyPairsError"
     ),
+    "engine.store": "store",
     "manifolds": "Euclidean HalfSpace HyperbolicPolar Lorentz Manifold PoincareBall Sphere",
     "ops.components": "connected_components",
     "ops.hyperbolic": (

@@ -3,6 +3,7 @@ from .engine.points import Points as Points
 from .engine.points import concat as concat
 from .engine.points import open as open
 from .engine.points import points as points
+from .engine.store import store as store
 from .errors import CutLocusError as CutLocusError
 from .errors import DeviceError as DeviceError
 from .errors import JobError as JobError

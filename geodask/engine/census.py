@@ -6,7 +6,6 @@ store under the files' inode, size and both times, and taken again when any of t
 changed less than two seconds before it was digested is not remembered at all.
 """
 
-import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from ..config import Settings
 from ..events import PlanEnded, PlanStarted, Stats, TaskDone
 from ..storage.keys import canonical, content_key, digest, join_digests
 from ..storage.objects import Objects
+from ..storage.seal import get_note, put_note
 from .checks import check_rows
 from .executors import Executor, bounded
 from .points import Points
@@ -133,20 +133,13 @@ class Census:
     def _save(self) -> None:
         begin = time.monotonic()
         if self._key is not None and len(self._digests) > self._known:
-            remembered = {"digests": self._digests, "digest": content_key(self._digests)}
-            self.objects.put(self._key, canonical(remembered).encode())
+            put_note(self.objects, self._key, self._digests)
             self._known = len(self._digests)
         self._saved_at = time.monotonic()
         self._pause = max(SAVE_SECONDS, 20 * (self._saved_at - begin))
 
     def _recall(self) -> None:
-        found = self.objects.get(self._key) if self._key is not None else None
-        try:
-            remembered = json.loads(bytes(found)) if found is not None else {"digests": {}}
-            if remembered.get("digest") == content_key(remembered["digests"]):
-                self._digests = remembered["digests"]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            self._digests = {}
+        self._digests = (get_note(self.objects, self._key) if self._key is not None else None) or {}
         self._known = len(self._digests)
 
 

@@ -194,8 +194,14 @@ class Execution:
 
     def _hit(self, group: Group, begin: float) -> Report:
         if self._counter is not None:
-            self._counter.hit(self.path, group.nbytes, group.body["report"]["seconds"])
+            seconds = group.body["report"]["seconds"]
+            self._counter.hit(self.path, group.nbytes, seconds, *self._copies)
         return found_report(group, begin)
+
+    @property
+    def _copies(self) -> list[str]:
+        """The entries of the store that inputs were copied to."""
+        return [each.lease.path for each in self.admitted if each.lease is not None]
 
     def _check_room(self, job: Job, group: Group | None) -> None:
         cost = job.operation.cost(job.inputs, job.layout, job.budget)
@@ -266,7 +272,7 @@ class Execution:
             if self.operation.family is not None and not self.scratch and not self._named:
                 note(group, self.operation, self.admitted)
         if self._counter is not None:
-            self._counter.miss(self.path)
+            self._counter.miss(f"{self.operation.name}-{self.key}", *self._copies)
         watch(PlanEnded(True))
         return group, Report(**report)
 

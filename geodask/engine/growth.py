@@ -13,10 +13,10 @@ from typing import Any
 from ..errors import StoreError
 from ..storage.entries import NOTES
 from ..storage.group import Group
-from ..storage.keys import canonical, content_key
+from ..storage.keys import content_key
 from ..storage.leases import opened
 from ..storage.objects import Objects
-from ..storage.seal import parsed, sealed, unsealed
+from ..storage.seal import get_notes, put_note
 from .admission import Admitted
 from .base import Base, DamagedBaseError, base_key, stored
 from .copies import place_copy, write_copy
@@ -36,7 +36,7 @@ def note(group: Group, operation: Operation, admitted: Inputs) -> None:
     spec = group.body["spec"]
     body = {"path": group.path, "spec": spec, "points": points, "columns": columns}
     key = f"{_family(spec, operation)}/{content_key(spec)}"
-    group.objects.put(key, canonical(sealed(body)).encode())
+    put_note(group.objects, key, body)
 
 
 def grown(
@@ -74,10 +74,10 @@ def _entries(
     operation: Operation, spec: dict[str, Any], admitted: Inputs, objects: Objects
 ) -> Iterator[tuple[float, dict[str, Any]]]:
     """What is noted of a family, with the most that it may know; those that may know most first."""
-    found = [unsealed(parsed(objects.get(key))) for key in objects.keys(_family(spec, operation))]
+    found = get_notes(objects, _family(spec, operation)).values()
     lengths = [len(each.points) for each in _points(operation, admitted)]
     known = []
-    for entry in (each for each in found if each is not None):
+    for entry in found:
         rows = [each["rows"] for each in entry["points"]]
         shares = [min(a, b) / b if b else 0.0 for a, b in zip(rows, lengths, strict=True)]
         known.append((prod(shares), entry))

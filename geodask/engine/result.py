@@ -112,10 +112,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def found_report(group: Group, begin: float) -> Report:
-    """The report of a complete group that was asked for at ``begin``."""
+def found_report(group: Group, begin: float | None = None) -> Report:
+    """The report of a complete group that was asked for at ``begin``, or by nobody."""
     report = group.body["report"]
-    facts = {"cache_hit": True, "seconds": time.perf_counter() - begin, "url": group.name}
+    seconds = report["seconds"] if begin is None else time.perf_counter() - begin
+    facts = {"cache_hit": True, "seconds": seconds, "url": group.name}
     stored = report["blocks_computed"] + report["blocks_stored"]
     return Report(**{**report, **facts, "blocks_stored": stored, "blocks_computed": 0})
 

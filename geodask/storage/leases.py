@@ -34,6 +34,9 @@ class Lease:
     """Kept by whatever reads a group. What is sent to another process keeps none: its client's
     holds."""
 
+    def __init__(self, path: str):
+        self.path = path
+
     def __reduce__(self) -> Any:
         return _none, ()
 
@@ -57,7 +60,7 @@ class Leases:
 
     def take(self, path: str) -> Lease:
         """A lease on the group at a path; what cannot be written is read without one."""
-        lease = Lease()
+        lease = Lease(path)
         weakref.finalize(lease, self._dropped.put, path).atexit = False
         with self._lock:
             self._held[path] += 1
@@ -76,7 +79,8 @@ class Leases:
             for _ in range(self._dropped.qsize()):
                 self._held.subtract([self._dropped.get()])
             self._held = +self._held
-            if set(self._held) != before or time.monotonic() - self._written > RENEW_SECONDS:
+            late = time.monotonic() - self._written > RENEW_SECONDS
+            if set(self._held) != before or (self._held and late):
                 with suppress(StoreError):
                     self._write()
 

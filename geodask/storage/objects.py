@@ -48,6 +48,10 @@ class Objects:
     def get(self, key: str) -> np.ndarray | None:
         """The object's bytes (uint8), or None where there is none."""
         with reporting(self.url, key):
+            if isinstance(self.store, LocalStore):  # a tenth of the time of zarr's own
+                with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                    return np.frombuffer((self.store.root / key).read_bytes(), np.uint8)
+                return None
             found = sync(self.store.get(key, default_buffer_prototype()))
         return None if found is None else found.as_numpy_array()
 

@@ -1,6 +1,6 @@
 """Tombstones: a group is being taken away, and whoever looks for it waits.
 
-`tombstones/<path>/<name>` belongs to one process that removes the group; there may be several. Who
+`tombstones/<path>.<name>` belongs to one process that removes the group; there may be several. Who
 meets one of a process that is gone finishes what that began: where the root of the group is still
 there nothing was removed, else the rest is. The stone goes last, so that two who meet it wait for
 each other: each has a stone of its own, and looks again whether the old one is there.
@@ -27,7 +27,7 @@ BATCH = 256
 @contextmanager
 def tombstone(objects: Objects, path: str) -> Iterator[Callable[[], bool]]:
     """A stone on a path; gives the question whether it still stands, which renews it, too."""
-    key, renewed = f"{FOLDER}/{path}/{uuid4().hex}", time.monotonic()
+    key, renewed = f"{FOLDER}/{path}.{uuid4().hex}", time.monotonic()
 
     def stands() -> bool:
         nonlocal renewed
@@ -47,13 +47,17 @@ def tombstone(objects: Objects, path: str) -> Iterator[Callable[[], bool]]:
 
 def meet(objects: Objects, path: str) -> None:
     """Returns once nobody removes the group at a path, and what others left half removed is."""
-    while stones := objects.keys(f"{FOLDER}/{path}/"):
+    while stones := [key for key in objects.keys(f"{FOLDER}/") if _path(key) == path]:
         for stone in stones:
             note = get_note(objects, stone)
             if note is None or lapsed(note):
                 _finish(objects, path, stone)
             else:
                 time.sleep(WAIT_SECONDS)
+
+
+def _path(stone: str) -> str:
+    return stone.removeprefix(f"{FOLDER}/").rpartition(".")[0]
 
 
 def _finish(objects: Objects, path: str, stone: str) -> None:

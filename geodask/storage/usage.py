@@ -9,7 +9,7 @@ known to be the same.
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from threading import Lock
 from typing import Any
@@ -78,24 +78,24 @@ class Counter:
         self._objects, self._key = objects, f"{FOLDER}/{uuid4().hex}"
         self._usage, self._lock = Usage(), Lock()
 
-    def hit(self, path: str, size: int, seconds: float) -> None:
-        """A result was found that took so many seconds."""
+    def hit(self, path: str, size: int, seconds: float, *inputs: str) -> None:
+        """A result was found that took so many seconds; what it was made of is used, too."""
         totals = Totals(hits=1, bytes_found=size, seconds_saved=seconds)
-        self._count(totals, path, Use(1, seconds, time.time()))
+        self._count(totals, {path: Use(1, seconds), **{each: Use() for each in inputs}})
 
-    def miss(self, path: str) -> None:
-        """A result was computed."""
-        self._count(Totals(misses=1), path, Use(last=time.time()))
+    def miss(self, *paths: str) -> None:
+        """A result was computed; it and the entries that it was made of were used."""
+        self._count(Totals(misses=1), {path: Use() for path in paths})
 
     def evicted(self, sizes: list[int]) -> None:
         """Entries of these sizes were taken away."""
-        self._count(Totals(evictions=len(sizes), bytes_evicted=sum(sizes)))
+        self._count(Totals(evictions=len(sizes), bytes_evicted=sum(sizes)), {})
 
-    def _count(self, totals: Totals, path: str = "", use: Use | None = None) -> None:
+    def _count(self, totals: Totals, uses: dict[str, Use]) -> None:
         with self._lock:
             self._usage.add(totals)
-            if use is not None:
-                self._usage.use(path, use)
+            for path, use in uses.items():
+                self._usage.use(path, replace(use, last=time.time()))
             body = {**signed(), **asdict(self._usage)}
             with suppress(StoreError):  # what is found in a store that is full or read-only counts
                 put_note(self._objects, self._key, body)

@@ -1,0 +1,45 @@
+"""`gd.store()`: what is stored, for people."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config import settings
+from ..errors import SpecError
+from ..storage.catalogue import Store
+from ..storage.group import Group
+from ..storage.objects import open_objects
+from .missing import results
+from .result import Report, Result, found_report, stored_array
+
+
+@dataclass(frozen=True)
+class StoredResult(Result):
+    """A result that was opened by its key."""
+
+    arrays: dict[str, Any]
+    """Dask arrays, by the names of the result's fields."""
+    report: Report
+
+    def __repr__(self) -> str:
+        shown = (f"{name} {each.shape} {each.dtype}" for name, each in self.arrays.items())
+        return f"<{self.report.operation} {self.report.key[:8]}: {', '.join(shown)}>"
+
+
+def store(url: str | Path | None = None) -> Store:
+    """The store that is configured, or the one in another folder: what it holds, and its upkeep."""
+    current = settings()
+    limit = current.store_max_bytes if url is None else None
+    shown = ("parameters", "manifold")
+    return Store(open_objects(str(url or current.store)), _opened, shown, limit)
+
+
+def _opened(group: Group) -> StoredResult:
+    if "operation" not in group.body["report"]:
+        raise SpecError(
+            "What is opened by its key is a result",
+            came=f"{group.path} is an intermediate",
+            do="Open a result: gd.store().list() has them.",
+        )
+    arrays = {array.name: stored_array(group, array) for array in results(group)}
+    return StoredResult(arrays, found_report(group))
