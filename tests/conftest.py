@@ -1,5 +1,8 @@
 """A store of its own for each test, small data, and one small cluster for those that need it."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,8 +10,10 @@ from typing import Any
 import dask
 import numpy as np
 import pytest
+from zarr.storage import MemoryStore
 
 import geodask as gd
+from geodask.storage.objects import Objects, open_objects
 from s3 import s3_server
 
 
@@ -68,3 +73,19 @@ def sphere() -> gd.Points:
 def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cuts small data into many tasks: 16 blocks x 2 panels for 2,000 rows in 24 dimensions."""
     monkeypatch.setattr("geodask.ops.compared.TASK_WORK", (1.5e7, 5e12))
+
+
+@pytest.fixture(params=["folder", "elsewhere"])
+def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
+    """A store in a folder, and one that takes away object by object, as a bucket does."""
+    if request.param == "folder":
+        return open_objects(str(tmp_path / "objects"))
+    return Objects("elsewhere:", MemoryStore())
+
+
+@pytest.fixture(scope="session")
+def dead() -> dict[str, Any]:
+    """The signature of a process that has ended."""
+    code = "import json; from geodask.storage.process import signed; print(json.dumps(signed()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)

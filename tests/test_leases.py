@@ -1,7 +1,6 @@
 """What is read or built is not taken away, whoever steps first; dead processes hold nothing."""
 
 import gc
-import json
 import os
 import pickle
 import subprocess
@@ -17,52 +16,13 @@ from zarr.storage import MemoryStore
 
 import geodask as gd
 from geodask.storage import leases, tombstones
-from geodask.storage.array import ArraySpec
-from geodask.storage.entries import read_entry
-from geodask.storage.eviction import evict
 from geodask.storage.group import create
-from geodask.storage.keys import content_key
 from geodask.storage.leases import hold, leased, opened
 from geodask.storage.objects import Objects, open_objects
 from geodask.storage.process import identity, is_gone, lapsed, signed
 from geodask.storage.seal import get_note, get_notes, put_note
 from geodask.storage.tombstones import remove, tombstone
-
-ARRAY = ArraySpec("values", (6, 4), 2, "float64")
-
-
-@pytest.fixture(params=["folder", "elsewhere"])
-def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
-    """A store in a folder, and one that takes away object by object, as a bucket does."""
-    if request.param == "folder":
-        return open_objects(str(tmp_path / "objects"))
-    return Objects("elsewhere:", MemoryStore())
-
-
-def build(objects: Objects, number: int = 0) -> str:
-    """A complete group; its path."""
-    spec = {"operation": "test", "number": number, "inputs": []}
-    path = f"test-{content_key(spec)}"
-    lease = hold(objects, path)
-    group = create(objects, path, spec, [ARRAY], None)
-    keys = [group.write(ARRAY, block, np.full((2, 4), number + block))[:2] for block in range(3)]
-    group.mark(dict(keys), {})
-    group.commit(["values"], {"seconds": 1.0, "stats": {"seconds": 1.0}})
-    del lease
-    return path
-
-
-def taken(objects: Objects, path: str) -> bool:
-    return bool(evict(objects, [read_entry(objects, path)]))
-
-
-@pytest.fixture(scope="session")
-def dead() -> dict[str, Any]:
-    """The signature of a process that has ended."""
-    code = "import json; from geodask.storage.process import signed; print(json.dumps(signed()))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
-
+from groups import ARRAY, build, taken
 
 # --- processes -----------------------------------------------------------------------------------
 
@@ -278,7 +238,7 @@ STRESS = """
 import sys, time
 import numpy as np
 sys.path.insert(0, {tests!r})
-from test_leases import ARRAY, build, taken
+from groups import ARRAY, build, taken
 from geodask.storage import leases
 from geodask.storage.leases import opened
 from geodask.storage.objects import open_objects
