@@ -78,8 +78,8 @@ class Store:
     def pin(self, key: str, name: str | None = None) -> None:
         """Keeps an entry from eviction until it is unpinned; `get` finds it by the name, too."""
         path = self._path(key)
-        others = [] if name is None else _matching(self.objects, name)
-        if others not in ([], [path]):
+        others = [each for each, its in pins(self.objects).items() if its == name and each != path]
+        if name is not None and others:
             raise SpecError(
                 "A name must be of one entry alone",
                 came=f"{name!r} is of {others[0]}",
