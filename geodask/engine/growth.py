@@ -14,7 +14,7 @@ from ..errors import StoreError
 from ..storage.entries import NOTES
 from ..storage.group import Group
 from ..storage.keys import content_key
-from ..storage.leases import opened
+from ..storage.leases import hold, opened
 from ..storage.objects import Objects
 from ..storage.seal import get_notes, put_note
 from .admission import Admitted
@@ -107,11 +107,13 @@ def _keep(column: Admitted, objects: Objects) -> None:
     """Copies rows into the store, as admission does, where they are not there yet."""
     if _copy(column.content, objects) is not None:
         return
+    lease = hold(objects, _copy_path(column.content))
     x = column.points
     spans = slices(0, len(x), storage_rows(x))
     rows = ((start, x.read(start, stop)) for start, stop in spans)
     stage = write_copy(x, rows, lambda: column.content["digest"], objects)
     place_copy(stage, _copy_path(column.content), objects)
+    del lease
 
 
 def _copy(content: dict[str, Any], objects: Objects) -> Group | None:
