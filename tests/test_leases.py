@@ -30,7 +30,7 @@ from groups import ARRAY, build, taken
 def test_a_process_is_gone_when_it_ended_or_its_number_is_another_s(dead: Any) -> None:
     assert not is_gone(identity())
     assert is_gone(dead["process"])
-    assert is_gone({**identity(), "started": "17"})
+    assert is_gone({**identity(), "started": 17})
     assert not is_gone({**dead["process"], "machine": "another"})
 
 
@@ -44,8 +44,8 @@ def test_a_process_that_was_killed_and_not_yet_waited_for_is_gone() -> None:
     child.communicate()
 
 
-def _started(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+def _started(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
 def test_silence_lapses_after_ten_minutes_wherever_it_was_signed() -> None:

@@ -26,7 +26,7 @@ def is_gone(process: dict[str, Any]) -> bool:
         except ProcessLookupError:
             return True
     state, started = _state(process["pid"])
-    return state == "Z" or started not in ("", process["started"])
+    return state == "Z" or started not in (0, process["started"])
 
 
 def signed() -> dict[str, Any]:
@@ -46,12 +46,12 @@ def _machine() -> str:
     return f"{boot}-{Path('/proc/self/ns/pid').readlink()}"
 
 
-def _state(pid: int) -> tuple[str, str]:
-    """Whether a process runs, and the clock tick when it started; empty where that is hidden."""
+def _state(pid: int) -> tuple[str, int]:
+    """Whether a process runs, and the clock tick when it started; nothing where that is hidden."""
     try:
         # Its name comes second, in brackets, and may hold spaces and brackets itself.
         found = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
-        return "", ""
+        return "", 0
     fields = found.rpartition(")")[2].split()
-    return fields[0], fields[19]
+    return fields[0], int(fields[19])
