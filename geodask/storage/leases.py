@@ -136,7 +136,8 @@ def leased(objects: Objects) -> set[str]:
     held: set[str] = set()
     for key, note in get_notes(objects, FOLDER).items():
         if lapsed(note):
-            objects.delete(key)
+            with suppress(StoreError):  # who only reads the store may ask, too
+                objects.delete(key)
         else:
             held.update(note["paths"])
     return held
