@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -277,6 +278,36 @@ def test_readers_never_miss_a_block_while_others_evict_and_build(tmp_path: Path)
         assert each.returncode == 0, errors
         counts.append(int(output))
     assert all(count > 0 for count in counts)
+
+
+def test_threads_that_read_build_and_evict_meet_no_half_of_a_group(objects: Objects) -> None:
+    """Elsewhere a group is removed object by object, while others wait to build it again."""
+    end, path = time.monotonic() + 60, build(objects)
+    done = {"read": 0, "evict": 0}
+
+    def going() -> bool:
+        return min(done.values()) < 30 and time.monotonic() < end
+
+    def read() -> None:
+        while going():
+            group = opened(objects, path)
+            if group is None or not group.complete:
+                build(objects)
+                continue
+            assert [group.read(ARRAY, block)[0, 0] for block in range(3)] == [0.0, 1.0, 2.0]
+            done["read"] += 1
+            del group
+            time.sleep(0.02)
+
+    def take() -> None:
+        while going():
+            time.sleep(0.01)
+            done["evict"] += taken(objects, path)
+
+    with ThreadPoolExecutor(4) as pool:
+        for each in [pool.submit(work) for work in (read, read, take, take)]:
+            each.result()
+    assert min(done.values()) >= 30
 
 
 def test_a_lease_that_cannot_be_written_does_not_stop_a_reader(
