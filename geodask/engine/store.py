@@ -1,5 +1,6 @@
 """`gd.store()`: what is stored, for people."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from ..config import settings
 from ..errors import SpecError
 from ..storage.catalogue import Store
 from ..storage.group import Group
-from ..storage.objects import open_objects
+from ..storage.objects import open_objects, open_store
 from .missing import results
 from .result import Report, Result, found_report, stored_array
 
@@ -26,12 +27,12 @@ class StoredResult(Result):
         return f"<{self.report.operation} {self.report.key[:8]}: {', '.join(shown)}>"
 
 
-def store(url: str | Path | None = None) -> Store:
-    """The store that is configured, or the one in another folder: what it holds, and its upkeep."""
-    current = settings()
-    limit = current.store_max_bytes if url is None else None
-    shown = ("parameters", "manifold")
-    return Store(open_objects(str(url or current.store)), _opened, shown, limit)
+def store(url: str | Path | None = None, storage_options: Mapping[str, Any] | None = None) -> Store:
+    """The store that is configured, or the one at a URL: what it holds, and its upkeep."""
+    current, shown = settings(), ("parameters", "manifold")
+    if url is None:
+        return Store(open_store(current), _opened, shown, current.store_max_bytes)
+    return Store(open_objects(str(url), storage_options), _opened, shown)
 
 
 def _opened(group: Group) -> StoredResult:

@@ -139,7 +139,7 @@ class Store:
         """
         if isinstance(of, str):
             return self._tree(self.objects, self._path(of), set())
-        return self._tree(*_located(of.report.url), set())
+        return self._tree(*self._located(of.report.url), set())
 
     def _tree(self, objects: Objects, path: str, seen: set[str]) -> dict[str, Any]:
         url = f"{objects.url}/{path}".rstrip("/")
@@ -150,7 +150,7 @@ class Store:
         inputs = []
         known = body["origins"] or [{"label": "", "results": []}] * len(spec.get("inputs", []))
         for content, origin in zip(spec.get("inputs", []), known, strict=True):
-            before = [self._tree(*_located(each), seen | {url}) for each in origin["results"]]
+            before = [self._tree(*self._located(each), seen | {url}) for each in origin["results"]]
             inputs.append({**content, "label": origin["label"], "results": before})
         parts = {part: spec.get(part) for part in ("operation", *self.shown)}
         return {"url": url, "status": body["status"], **parts, "inputs": inputs}
@@ -164,6 +164,13 @@ class Store:
             came=f"{key!r} is of {', '.join(found[:5]) if found else 'none'}",
             do="Pass more of the key, as gd.store().list() has it.",
         )
+
+    def _located(self, url: str) -> tuple[Objects, str]:
+        """The root and the path of a result, by its URL."""
+        root, _, name = url.rpartition("/")
+        if not PATTERN.fullmatch(name):
+            return open_objects(url), ""
+        return self.objects if root == self.objects.url else open_objects(root), name
 
     def __len__(self) -> int:
         return len(entry_paths(self.objects))
@@ -187,12 +194,6 @@ def _matching(objects: Objects, key: str) -> list[str]:
     named = [path for path, name in pins(objects).items() if name == key]
     starts = ((path, path.rpartition("-")[2]) for path in entry_paths(objects) if key)
     return named or [path for path, bare in starts if path.startswith(key) or bare.startswith(key)]
-
-
-def _located(url: str) -> tuple[Objects, str]:
-    """The root and the path of a result, by its URL."""
-    root, _, name = url.rpartition("/")
-    return (open_objects(root), name) if PATTERN.fullmatch(name) else (open_objects(url), "")
 
 
 def _status(entry: Entry, held: set[str]) -> str:
