@@ -1,5 +1,6 @@
 """A store in a bucket keeps what one in a folder does: every promise, over HTTP to an S3 server."""
 
+import gc
 import logging
 import pickle
 import sys
@@ -88,6 +89,23 @@ def test_damage_in_a_bucket_is_an_error_and_is_mended(few: gd.Points, there: Obj
     assert same(arrays(mended), truth)
 
 
+def test_a_store_in_a_bucket_is_listed_and_evicted(few: gd.Points, there: Objects) -> None:
+    result = gd.knn(few, k=3).persist()
+    key, store = result.report.key, gd.store()
+    assert store.list().loc[key, "status"] == "complete"
+    assert store.verify().empty
+    with pytest.raises(gd.StoreError, match="reads or builds"):
+        store.evict(key)
+    assert np.array_equal(store.get(key).arrays["indices"].compute(), result.indices.compute())
+    del result
+    gc.collect()
+    assert store.evict(key) > 0
+    assert len(store) == 0
+    assert not [name for name in there.keys("") if name.startswith(("knn-", "tombstones"))]
+    assert not gd.knn(few, k=3).persist().report.cache_hit
+    assert store.stats()["limit"] is None
+
+
 def test_rows_grow_and_ids_are_found_over_a_store_in_a_bucket(
     few: gd.Points, there: Objects, tmp_path: Path
 ) -> None:
@@ -152,7 +170,7 @@ def test_other_plans_keep_their_results_in_a_bucket(
         assert np.array_equal(found, plans[1].compute().distances)
     with (
         dask.config.set({"geodask.store-max-bytes": "1 kB"}),
-        pytest.raises(gd.MemoryPlanError, match=f"bytes to {there.url}, but 1000 may be taken"),
+        pytest.raises(gd.MemoryPlanError, match=f"bytes to {there.url}, but 0 of 1000 may be had"),
     ):
         gd.pairwise(few).persist()
 
@@ -194,7 +212,9 @@ def test_copies_at_once_in_a_bucket_are_one(few: gd.Points, there: Objects) -> N
     for each in admitted:
         each.check_unchanged()
         assert each.points.read(0, 900).tobytes() == few.read(0, 900).tobytes()
-    assert len({key.split("/")[0] for key in there.keys("")} - {"admission"}) == 1
+    assert (
+        len({key.split("/")[0] for key in there.keys("")} - {"admission", "leases", "limit"}) == 1
+    )
 
 
 def test_a_damaged_copy_in_a_bucket_is_written_anew(
