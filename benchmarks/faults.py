@@ -31,7 +31,7 @@ import dask
 import numpy as np
 import psutil
 
-import faulty
+import disturbed
 import geodask as gd
 from harness import document, folder, parser, table, tell
 from hosts import Host, hosts
@@ -99,7 +99,7 @@ class Lab:
         self.services = [Service(self.places[0], scheduler, {})]
         for host in self.places[1:]:
             options = ["--host", host.address, "--nthreads", "1", "--memory-limit", LIMIT]
-            options += ["--no-dashboard", "--preload", str(HERE / "faulty.py")]
+            options += ["--no-dashboard", "--preload", str(HERE / "disturbed.py")]
             options += ["--local-directory", str(self.home / host.name)]
             path = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])}
             worker = [f"{cli}worker", self.url, *options]
@@ -137,7 +137,7 @@ class Lab:
         environment = {"DASK_GEODASK__STORE": str(self.store), "DASK_GEODASK__PROGRESS": "off"}
         script = [
             sys.executable,
-            str(HERE / "faulty.py"),
+            str(HERE / "disturbed.py"),
             kind,
             str(self.home / "x.zarr"),
             self.url,
@@ -370,7 +370,7 @@ def undisturbed(lab: Lab, kind: str) -> dict[str, Any]:
     found = json.loads(said.strip().splitlines()[-1])
     seconds, written = time.monotonic() - begin, lab.written() - before
     with dask.config.set({"geodask.progress": "off", "geodask.store": str(lab.home / "threads")}):
-        here = faulty.fingerprint(faulty.plan(kind, str(lab.home / "x.zarr")).compute())
+        here = disturbed.fingerprint(disturbed.plan(kind, str(lab.home / "x.zarr")).compute())
     if found.get("bytes") != here:
         raise SystemExit(f"{kind} without faults: {found}, {outcome}")
     return {"bytes": here, "seconds": seconds, "written": written}
@@ -384,7 +384,7 @@ def main(arguments: list[str] | None = None) -> int:
     found.add_argument("--seconds", type=float, default=0.1, help="a task (default %(default)s)")
     found.add_argument("--seed", type=int, default=0, help="(default %(default)s)")
     options = found.parse_args(arguments)
-    faulty.small_tasks()
+    disturbed.small_tasks()
     here, outcomes = facts(), []
     with laboratory(options) as lab:
         linked = bool(lab.places[0].link)

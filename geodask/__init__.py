@@ -29,6 +29,7 @@ _HOMES = {
     "ops.pointwise": "dist exp_map geodesic inner log_map midpoint norm project transport",
     "ops.ranks": "ranks",
     "ops.within": "within",
+    "service.jobs": "jobs",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 _MODULES = {"cluster"}

@@ -44,5 +44,6 @@ from .ops.pointwise import project as project
 from .ops.pointwise import transport as transport
 from .ops.ranks import ranks as ranks
 from .ops.within import within as within
+from .service.jobs import jobs as jobs
 
 __version__: str

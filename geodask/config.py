@@ -63,6 +63,8 @@ class Settings:
 
     What ``geodask.store-options`` holds may be secret, and is no part of what travels.
     """
+    killed: tuple[tuple[str, int], ...] = ()
+    """No setting: tasks that may have ended the worker of their driver, and how many drivers."""
 
 
 _carried: ContextVar[Settings | None] = ContextVar("geodask-settings", default=None)

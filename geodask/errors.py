@@ -61,3 +61,6 @@ class DeviceError(_ThreeParts, RuntimeError):
 
 class JobError(_ThreeParts, RuntimeError):
     """A job cannot be submitted, found, resumed or finished."""
+
+    blocks: tuple[tuple[int, int, int], ...] = ()
+    """Of a plan that was left incomplete, the blocks that failed: (number, first row, end)."""

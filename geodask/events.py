@@ -81,6 +81,14 @@ class StepStarted:
 
 
 @dataclass(frozen=True)
+class TaskStarted:
+    """A task is about to be handed over."""
+
+    label: str
+    """The name of the plan, the block, and the part of it."""
+
+
+@dataclass(frozen=True)
 class TaskDone:
     """A task's objects are written."""
 
@@ -88,6 +96,8 @@ class TaskDone:
     """The part of the plan's work that it was."""
     stats: Stats
     """What it did."""
+    label: str = ""
+    """As it started; empty where it was another process that ran it."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +107,15 @@ class Waited:
 
 @dataclass(frozen=True)
 class PlanEnded:
-    """The plan is complete, or stopped."""
+    """The plan is complete, or stopped. Of one that was found complete nothing else is told."""
 
     complete: bool
     """False where an error or the user stopped it."""
+    url: str = ""
+    """Where the complete result lies."""
 
 
-Event = PlanStarted | StepStarted | TaskDone | Waited | PlanEnded
+Event = PlanStarted | StepStarted | TaskStarted | TaskDone | Waited | PlanEnded
 Watcher = Callable[[Event], None]
 
 _others: ContextVar[tuple[Watcher, ...]] = ContextVar("geodask-watchers", default=())

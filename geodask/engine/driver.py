@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from ..errors import JobError, StoreError
-from ..events import Stats, TaskDone, Waited, Watcher
+from ..events import Stats, TaskDone, TaskStarted, Waited, Watcher
 from ..storage.claims import Claims
 from ..storage.group import Group
 from .base import DamagedBaseError
@@ -25,6 +25,8 @@ POLL_SECONDS = 0.5
 
 ATTEMPTS = 3
 """How often partial results that turn out damaged are computed again."""
+KILLS = 2
+"""A task that was under way when so many drivers died is taken for the cause: it was alone."""
 
 
 @dataclass
@@ -44,6 +46,8 @@ class Run:
     """Raises where the inputs are not what they were: then nothing read from them is marked."""
     on_error: str = "raise"
     """"continue" leaves out blocks that fail, for an error at the end."""
+    killed: dict[str, int] = field(default_factory=dict)
+    """Tasks that were under way when earlier drivers died, and how many of them."""
     stats: Stats = field(default_factory=Stats)
     found: int = 0
     """Tasks that others have done meanwhile."""
@@ -144,7 +148,22 @@ class Run:
         missing = block_tasks(self.group, self.job.layout, block)
         panels = missing[:-1]
         self._waiting[block] = len(panels)
-        self._todo.extend(panels or missing)  # the finish comes once its panels are there
+        for task in panels or missing:  # the finish comes once its panels are there
+            self._line_up(task)
+
+    def _line_up(self, task: Task, *, first: bool = False) -> None:
+        kills = self.killed.get(self._label(task), 0)
+        if kills >= KILLS:
+            self._leave_out(task.block, _deadly(self._label(task), kills))
+        elif kills:
+            self._suspects.append(task)
+        elif first:
+            self._todo.appendleft(task)
+        elif task.block not in self._failed:
+            self._todo.append(task)
+
+    def _label(self, task: Task) -> str:
+        return f"{self.name}-{task.block}-{'finish' if task.panel is None else task.panel}"
 
     def _note_found(self, block: int) -> None:
         layout = self.job.layout
@@ -163,9 +182,8 @@ class Run:
             keys.append(state_key(self.group, task.block - 1))
         needed = {key: self.group.digests[key] for key in keys}
         group = Group(self.group.objects, self.group.path, self.group.body, needed)
-        part = "finish" if task.panel is None else task.panel
-        attempt = self._attempts[task.block]
-        name = f"{self.name}-{task.block}-{part}-{attempt}-{id(self):x}"
+        name = f"{self._label(task)}-{self._attempts[task.block]}-{id(self):x}"
+        self.watch(TaskStarted(self._label(task)))
         future = self.engine.submit(name, run_task, self.job, task, group)
         self._running[task] = future
         future.add_done_callback(lambda done, task=task: self._finished.put((task, done)))
@@ -195,11 +213,11 @@ class Run:
         elif task.block not in self._failed:
             self._waiting[task.block] -= 1
             if self._waiting[task.block] == 0 and not self.group.complete:
-                self._todo.appendleft(Task(task.block, None))
+                self._line_up(Task(task.block, None), first=True)
         if time.monotonic() - self._marked_at > self._pause:
             self._mark()
         work = self.job.operation.work(self.job.layout, task.block, task.panel)
-        self.watch(TaskDone(work, done.stats))
+        self.watch(TaskDone(work, done.stats, self._label(task)))
 
     def _take_failure(self, task: Task, error: Exception) -> None:
         """Has the block computed again, or leaves it out, or raises the error."""
@@ -219,8 +237,12 @@ class Run:
         lost = isinstance(error, DamagedBaseError | JobError)
         if not deadly and (lost or self.on_error == "raise"):
             raise error
+        self._leave_out(block, error)
+
+    def _leave_out(self, block: int, error: Exception) -> None:
         self._failed[block] = error
         self._todo = deque(each for each in self._todo if each.block != block)
+        self._suspects = deque(each for each in self._suspects if each.block != block)
 
     def _repair(self, block: int) -> bool:
         """After a finish failed on its partial results: plan anew what is not there any more.
@@ -265,6 +287,14 @@ class Run:
         return partial_keys(self.group, self.job.layout, block)
 
 
+def _deadly(label: str, kills: int) -> WorkersDiedError:
+    return WorkersDiedError(
+        "A task must not end the worker that runs it",
+        came=f"{kills} drivers died while {label} was under way",
+        do="Look into their logs: it may need more memory than they have.",
+    )
+
+
 def failure(name: str, layout: Layout, failed: dict[int, BaseException]) -> JobError:
     """The error of a run that has left out blocks."""
     places = [f"block {i}, rows {' to '.join(map(str, layout.block(i)))}" for i in sorted(failed)]
@@ -276,4 +306,5 @@ def failure(name: str, layout: Layout, failed: dict[int, BaseException]) -> JobE
         do="The others are stored. Mend the cause and run the plan again: it computes only these.",
     )
     error.__cause__ = first
+    error.blocks = tuple((i, *layout.block(i)) for i in sorted(failed))
     return error

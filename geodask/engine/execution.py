@@ -1,11 +1,12 @@
 """A plan at work: what is stored of it, what is missing, and the run that completes it."""
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from ..config import Settings
-from ..errors import MemoryPlanError, StoreError
+from ..errors import MemoryPlanError, SpecError, StoreError
 from ..events import PlanEnded, PlanStarted, Stats, watching
 from ..storage.entries import SCRATCH
 from ..storage.group import DamagedError, Group, create, find
@@ -25,6 +26,7 @@ from .origins import origin
 from .progress import Progress
 from .result import Report, found_report, make_report
 from .space import check_free, check_space
+from .specs import to_spec
 from .tasks import Job, Task, loaded_bytes, warm_up
 
 NUMERICS = 1
@@ -171,6 +173,7 @@ class Execution:
             if group.complete and self._lacks(group):
                 group.reopen()
         if group is not None and group.complete:
+            watching(Progress("off"))(PlanEnded(True, group.name))
             return group, self._hit(group, begin)
         if group is not None:
             begun = Layout(**group.body["layout"])
@@ -229,9 +232,8 @@ class Execution:
         rows = job.layout.others if job.layout.iterative else job.layout.rows
         watch(PlanStarted(self.name, total, total - left, rows))
         stored = stored_tasks(group, job.layout)
-        run = Run(
-            job, group, self.engine, self.name, watch, self._check_unchanged, self.current.on_error
-        )
+        how = self.current.on_error, dict(self.current.killed)
+        run = Run(job, group, self.engine, self.name, watch, self._check_unchanged, *how)
         try:
             with self.engine.computing():
                 if job.layout.iterative:
@@ -273,7 +275,7 @@ class Execution:
                 note(group, self.operation, self.admitted)
         if self._counter is not None:
             self._counter.miss(f"{self.operation.name}-{self.key}", *self._copies)
-        watch(PlanEnded(True))
+        watch(PlanEnded(True, group.name))
         return group, Report(**report)
 
     def _certified(self, group: Group) -> float:
@@ -292,8 +294,10 @@ class Execution:
         for passing in (self.operation.partials, self.operation.states):
             array = passing(self.inputs, layout)
             arrays += [array] if array is not None else []
-        origins = [origin(each.source) for each in self.admitted]
-        group = create(self.objects, self.path, self.spec, arrays, vars(layout), origins)
+        told: dict[str, Any] = {"origins": [origin(each.source) for each in self.admitted]}
+        with suppress(SpecError):  # of rows in memory
+            told["plan"] = {"operation": to_spec(self.operation), "inputs": to_spec(self.inputs)}
+        group = create(self.objects, self.path, self.spec, arrays, vars(layout), told)
         group.lease = self._lease
         return group
 

@@ -28,6 +28,10 @@ class WorkersDiedError(JobError):
     """A call failed because every worker that ran it died."""
 
 
+class ClusterLostError(JobError):
+    """The scheduler is gone or silent, or calls were cancelled."""
+
+
 class Executor(Protocol):
     """What the driver needs of an engine."""
 

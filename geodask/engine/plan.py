@@ -1,14 +1,15 @@
 """A plan: an operation over points, that says what it will cost and keeps what it has computed."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..config import settings
-from ..storage.objects import open_objects, open_store
+from ..storage.group import Group
+from ..storage.objects import Objects, open_objects, open_store
 from .admission import admit
 from .execution import Execution
 from .executors import executor, tell_workers, visible
@@ -17,11 +18,12 @@ from .html import card
 from .missing import missing_tasks, results
 from .operation import Operation
 from .points import Points
-from .result import load, stored_array
+from .result import Report, complete_group, found_report, load, stored_array
+from .submission import Submitted
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Submitted):
     """What will be computed. Nothing is until `compute` or `persist`.
 
     Made by the operations (`geodask.knn`, `geodask.plan`).
@@ -101,6 +103,14 @@ class Plan:
         begin = time.perf_counter()
         with self._prepared(url, storage_options) as run:
             group, report = run.complete(begin, verify)
+        return self._stored(group, report)
+
+    def opened(self, store: Objects, urls: Sequence[str]) -> Any:
+        """The result as it lies complete in a store. Raises StoreError where it is gone."""
+        (group,) = (complete_group(store, url) for url in urls)
+        return self._stored(group, found_report(group))
+
+    def _stored(self, group: Group, report: Report) -> Any:
         arrays = {array.name: stored_array(group, array) for array in results(group)}
         return self.operation.result(self, arrays, report)
 

@@ -24,7 +24,7 @@ from ..arrays.threads import one_thread_each
 from ..config import Settings
 from ..errors import JobError, StoreError
 from ..events import Watcher
-from .executors import LOOK_SECONDS, WorkersDiedError, takable_bytes
+from .executors import LOOK_SECONDS, ClusterLostError, WorkersDiedError, takable_bytes
 from .remaining import TOPIC, Remaining
 from .workers import Setup, Visit, meet, perform
 
@@ -153,7 +153,7 @@ class Dask:
             if self._longest and late:
                 self._give_company(late, threads, self._ask("processing"))
         except TimeoutError as error:
-            raise JobError(
+            raise ClusterLostError(
                 "The scheduler must answer",
                 came=f"{self.client.scheduler.address} was silent for {ANSWER_SECONDS:.0f} seconds",
                 do=AGAIN,
@@ -277,6 +277,8 @@ def in_words(error: BaseException, where: Any) -> BaseException:
     return error
 
 
-def lost(why: Any) -> JobError:
+def lost(why: Any) -> ClusterLostError:
     """The error of a run whose calls were cancelled, or whose scheduler is gone."""
-    return JobError("The cluster must finish what it was given", came=f"it said: {why}", do=AGAIN)
+    return ClusterLostError(
+        "The cluster must finish what it was given", came=f"it said: {why}", do=AGAIN
+    )

@@ -14,7 +14,7 @@ from ..events import Stats
 from ..storage.array import ArraySpec
 from ..storage.group import Group, find
 from ..storage.keys import canonical
-from ..storage.leases import Lease
+from ..storage.leases import Lease, opened
 from ..storage.objects import Objects
 from .executors import tell_workers
 from .html import Shown, card
@@ -175,6 +175,18 @@ class Opened:
 def _read(group: Group | Opened, array: ArraySpec, block_id: Any = None) -> np.ndarray:
     found = group.group() if isinstance(group, Opened) else group
     return found.read(array, array.block_at(block_id))
+
+
+def complete_group(store: Objects, url: str) -> Group:
+    """The complete group of a store at a URL, held. Raises StoreError where there is none."""
+    group = opened(store, url.removeprefix(f"{store.url}/"))
+    if group is None or not group.complete:
+        raise StoreError(
+            f"{url} must hold a complete result",
+            came="it is gone, or damaged",
+            do="Run the plan again.",
+        )
+    return group
 
 
 @lru_cache(maxsize=16)

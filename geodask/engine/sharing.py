@@ -1,4 +1,4 @@
-"""What opens buckets, told to the workers of a cluster: beside the tasks, never in them."""
+"""What opens buckets, told to the processes of a cluster: beside the tasks, never in them."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -22,6 +22,8 @@ class Grant(WorkerPlugin):
 
 
 def share(client: Any, names: Iterable[str]) -> None:
-    """Lets all workers of a cluster know the options of these names."""
+    """Lets all workers of a cluster know the options of these names, and the scheduler, which
+    unpacks what it hands on."""
     for name in sorted(names):
+        client.run_on_scheduler(learn, told([name]))
         client.register_plugin(Grant(name))

@@ -11,12 +11,14 @@ from ..storage.catalogue import Store
 from ..storage.group import Group
 from ..storage.objects import open_objects, open_store
 from .missing import results
+from .plan import Plan
 from .result import Report, Result, found_report, stored_array
+from .specs import from_spec
 
 
 @dataclass(frozen=True)
 class StoredResult(Result):
-    """A result that was opened by its key."""
+    """A result that was opened by its key, of a plan over rows in memory or of a part of one."""
 
     arrays: dict[str, Any]
     """Dask arrays, by the names of the result's fields."""
@@ -35,12 +37,17 @@ def store(url: str | Path | None = None, storage_options: Mapping[str, Any] | No
     return Store(open_objects(str(url), storage_options), _opened, shown)
 
 
-def _opened(group: Group) -> StoredResult:
+def _opened(group: Group) -> Result:
     if "operation" not in group.body["report"]:
         raise SpecError(
             "What is opened by its key is a result",
             came=f"{group.path} is an intermediate",
             do="Open a result: gd.store().list() has them.",
         )
+    if group.body["plan"] is not None:
+        plan = Plan(*map(from_spec, group.body["plan"].values()))
+        found = plan.opened(group.objects, [group.name])
+        if isinstance(found, Result):
+            return found
     arrays = {array.name: stored_array(group, array) for array in results(group)}
     return StoredResult(arrays, found_report(group))

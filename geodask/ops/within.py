@@ -6,9 +6,10 @@ bounded whatever their number, and a run resumes as others do.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from ..engine.html import card
 from ..engine.plan import Plan
 from ..engine.points import Points
 from ..engine.result import Report, place_of
+from ..engine.submission import Submitted
 from ..errors import TooManyPairsError
+from ..storage.objects import Objects
 from .compared import check_points
 from .exclude import column
 from .graph import PART_PAIRS, Edges, Graph, row_blocks
@@ -116,12 +119,13 @@ class WithinExplanation:
 
 
 @dataclass(frozen=True)
-class WithinPlan:
+class WithinPlan(Submitted):
     """What will be found. Nothing is until `compute` or `persist`."""
 
     operation: Degrees
     inputs: tuple[Points, ...]
     max_pairs: int | None = None
+    passes: ClassVar[int] = 2
 
     def _repr_html_(self) -> str:
         limit = {"max_pairs": str(self.max_pairs)} if self.max_pairs is not None else {}
@@ -154,6 +158,11 @@ class WithinPlan:
         """
         counted = self._counting.persist(verify=verify)
         return self._result(counted, self._writing(counted).persist(url, verify=verify))
+
+    def opened(self, store: Objects, urls: Sequence[str]) -> WithinResult:
+        """The pairs as they lie complete: the URLs of their counts, and of themselves."""
+        counted, written = (self._counting.opened(store, [url]) for url in urls)
+        return self._result(counted, written)
 
     def compute(self) -> WithinResult:
         """The pairs in memory, as numpy arrays; nothing is left behind."""

@@ -14,7 +14,7 @@ again. Tasks are deterministic, so two processes may build one group at once.
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
@@ -224,16 +224,17 @@ def create(
     spec: dict[str, Any],
     arrays: list[ArraySpec],
     layout: Any,
-    origins: Sequence[Any] = (),
+    told: dict[str, Any] | None = None,
 ) -> Group:
     """A building group at a path, or the one that another process has just made there.
 
     Nothing is removed: what an earlier run marked for the same spec counts as stored, and a root
-    that was torn is written anew. ``origins`` says, for people, where each input came from.
+    that was torn is written anew. ``told`` may say where each input came from (``origins``) and of
+    what plan it is (``plan``): that is for people, and no part of what it is.
     """
     entries = [{**asdict(array), "shape": list(array.shape)} for array in arrays]
     body = {"spec": spec, "arrays": entries, "layout": layout, "status": "building"}
-    body |= {"created": time.time(), "origins": origins}
+    body |= {"created": time.time(), "origins": [], "plan": None, **(told or {})}
     group = Group(objects, path, json.loads(canonical(body)))
     with suppress(DamagedError):
         there = find(objects, path)

@@ -1,6 +1,6 @@
 """The client of the fault campaign, and what its workers load: small tasks that take a while.
 
-    python benchmarks/faulty.py KIND INPUT SCHEDULER    prints what came of it, as JSON
+    python benchmarks/disturbed.py KIND INPUT SCHEDULER    prints what came of it, as JSON
 
 A worker loads this file as a preload. FAULTY_SECONDS is what each task takes at least, and
 FAULTY_LOG a file that grows by a byte for each that tasks write.

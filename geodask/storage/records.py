@@ -1,0 +1,100 @@
+"""Records of jobs in the store: what was asked for, and how far it has come.
+
+    jobs/<id>/job.json      what was asked for; never changed
+    jobs/<id>/state.json    how far it has come, written anew by whoever runs it
+    jobs/<id>/cancel        there where it is to stop
+
+Both are sealed together with the id: what is torn, altered or another job's says nothing. Ids sort
+by the time when they were made.
+"""
+
+import re
+import time
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any
+
+from ..errors import JobError, StoreError
+from .keys import canonical
+from .objects import Objects
+from .seal import parsed, sealed, unsealed
+
+ID = re.compile(r"[0-9a-f]{15}")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the store holds of a job."""
+
+    objects: Objects
+    id: str
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What was asked for. Raises StoreError where that is lost."""
+        found = self._get("job.json")
+        if found is None:
+            raise StoreError(
+                f"The record of job {self.id} in {self.objects.url} must be as it was written",
+                came="it is missing or damaged",
+                do="Submit the plan again: what it has computed is kept.",
+            )
+        return found
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """How far it has come; empty where nothing can be read of that."""
+        return self._get("state.json") or {}
+
+    def tell(self, state: dict[str, Any]) -> None:
+        """Writes how far it has come."""
+        self._put("state.json", {**state, "updated": time.time()})
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it is to stop."""
+        return self.objects.get(self._key("cancel")) is not None
+
+    def cancel(self) -> None:
+        """Has it stop."""
+        self.objects.put(self._key("cancel"), b"{}")
+
+    def restore(self) -> None:
+        """Has it go on."""
+        self.objects.delete(self._key("cancel"))
+
+    def _get(self, name: str) -> Any:
+        body = unsealed(parsed(self.objects.get(self._key(name))))
+        return body["of"] if body is not None and body["id"] == self.id else None
+
+    def _put(self, name: str, body: dict[str, Any]) -> None:
+        data = canonical(sealed({"id": self.id, "of": body})).encode()
+        self.objects.put(self._key(name), data)
+
+    def _key(self, name: str) -> str:
+        return f"jobs/{self.id}/{name}"
+
+
+def new_record(objects: Objects, asked: dict[str, Any]) -> Record:
+    """The record of a job that is asked for now."""
+    record = Record(objects, f"{time.time_ns() // 1000:013x}{token_hex(1)}")
+    record.tell({"status": "queued"})
+    record._put("job.json", {**asked, "created": time.time()})
+    return record
+
+
+def record_of(objects: Objects, id: str) -> Record:
+    """The record of a job. Raises JobError where there is none of that id."""
+    if not ID.fullmatch(id) or objects.get(f"jobs/{id}/job.json") is None:
+        raise JobError(
+            f"A job of {objects.url} has the id of one there",
+            came=f"{id!r} came",
+            do="List them with gd.jobs().",
+        )
+    return Record(objects, id)
+
+
+def job_ids(objects: Objects) -> list[str]:
+    """The ids of all jobs with a record, the newest first."""
+    names = (key.split("/") for key in objects.keys("jobs/"))
+    return sorted((name[1] for name in names if name[2:] == ["job.json"]), reverse=True)
