@@ -21,9 +21,10 @@ from geodask.storage.eviction import LIMIT, evict, limit_of, make_room, sweep, w
 from geodask.storage.leases import hold
 from geodask.storage.objects import Objects, open_objects
 from geodask.storage.process import identity
+from geodask.storage.records import new_record
 from geodask.storage.seal import get_note, put_note
 from geodask.storage.usage import Counter, Totals, Usage, Use, usage
-from groups import build
+from groups import build, taken
 
 SIZE = 3 * 2 * 4 * 8
 """Bytes of a group that `build` makes."""
@@ -73,6 +74,18 @@ def test_nothing_goes_where_that_would_not_suffice(objects: Objects) -> None:
     assert make_room(objects, 4 * SIZE, 4 * SIZE) == 2 * SIZE
     assert len(entries(objects)) == 2
     assert held.path == paths[0]
+
+
+def test_what_a_job_was_given_stays_until_it_is_complete(objects: Objects) -> None:
+    path, other = build(objects, 0), build(objects, 1)
+    plan = {"inputs": [{"url": "/somewhere", "path": f"{path}/points"}]}
+    record = new_record(objects, {"plan": plan})
+    for status in ("queued", "running", "failed", "cancelled"):
+        record.tell({"status": status})
+        assert not taken(objects, path)
+    assert taken(objects, other)
+    record.tell({"status": "completed"})
+    assert taken(objects, path)
 
 
 def test_a_plan_makes_room_for_itself_and_is_refused_where_it_cannot(

@@ -360,9 +360,7 @@ def test_a_job_is_cancelled_within_seconds_and_goes_on(
         job.resume()  # while it runs: both share the blocks
         report = job.result(timeout=120).report
     assert report.cache_hit
-    computed, found = (kept_report(job)[f"blocks_{x}"] for x in ("computed", "stored"))
-    assert 0 < computed < TASKS
-    assert computed + found == TASKS
+    assert 0 < kept_report(job)["blocks_computed"] < TASKS
 
 
 def test_a_job_of_higher_priority_overtakes(

@@ -59,6 +59,7 @@ class Run:
         self._running: dict[Task, Any] = {}
         self._waiting: dict[int, int] = {}
         self._finished: SimpleQueue[tuple[Task, Any]] = SimpleQueue()
+        self._missing: dict[int, list[Task]] = {}
         self._failed: dict[int, BaseException] = {}
         self._suspects: deque[Task] = deque()
         self._alone: set[Task] = set()
@@ -73,6 +74,8 @@ class Run:
     def run(self, blocks: Iterable[int]) -> None:
         """Returns when the blocks are finished. What is done stays marked, whatever happens."""
         self._ahead.extend(blocks)
+        layout = self.job.layout
+        self._missing = {i: block_tasks(self.group, layout, i) for i in self._ahead}
         try:
             while self._ahead or self._todo or self._running or self._suspects:
                 if not (self._ahead or self._todo or self._running):
@@ -124,10 +127,10 @@ class Run:
         each = len(self.job.layout.panels_of(self._ahead[0])) + 1
         most = max(self._batch, -(-WINDOW * self.engine.slots // each))
         mine = self._claims.take(map(self._part, self._ahead), most)
-        self.group.refresh()  # after the claim: who lets a block go has marked it before
+        news = self.group.refresh()  # after the claim: who lets a block go has marked it before
         left: deque[int] = deque()
         for block in self._ahead:
-            if is_finished(self.group, self.job.layout, block):
+            if news and is_finished(self.group, self.job.layout, block):
                 self._note_found(block)
             elif self._part(block) in mine:
                 self._plan_block(block)
@@ -167,7 +170,7 @@ class Run:
 
     def _note_found(self, block: int) -> None:
         layout = self.job.layout
-        tasks = block_tasks(None, layout, block)
+        tasks = self._missing[block]
         self.found += len(tasks)
         work = sum(self.job.operation.work(layout, block, task.panel) for task in tasks)
         self.watch(TaskDone(work, Stats()))

@@ -16,6 +16,7 @@ from ..errors import StoreError
 from .entries import NOTES, SCRATCH, Entry, entries, entry_paths, pins
 from .leases import leased
 from .objects import Objects
+from .records import given_to_jobs
 from .seal import get_note, put_note
 from .tombstones import TRASH, remove, tombstone
 from .usage import Usage, counter, usage
@@ -39,7 +40,7 @@ def make_room(objects: Objects, needed: int, limit: float) -> float:
     room = min(limit - used, objects.free_bytes())
     if needed <= room:
         return room
-    counts, now, spared = usage(objects), time.time(), leased(objects) | set(pins(objects))
+    counts, now, spared = usage(objects), time.time(), _spared(objects)
     free = [entry for entry in found if entry.path not in spared]
     if needed > room + sum(entry.size for entry in free):
         return room
@@ -63,10 +64,15 @@ def evict(objects: Objects, wanted: Iterable[Entry]) -> list[Entry]:
     return gone
 
 
+def _spared(objects: Objects) -> set[str]:
+    """What somebody reads or builds, what is pinned, and what jobs that may go on are given."""
+    return leased(objects) | set(pins(objects)) | given_to_jobs(objects)
+
+
 def _take_away(objects: Objects, paths: Iterable[str]) -> list[str]:
     with ExitStack() as stack:
         stones = {path: stack.enter_context(tombstone(objects, path)) for path in paths}
-        spared = leased(objects) | set(pins(objects))  # read after the stones were put
+        spared = _spared(objects)  # read after the stones were put
         gone = [path for path in stones if path not in spared]
         for path in gone:
             remove(objects, path, stones[path])

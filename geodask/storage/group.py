@@ -129,15 +129,16 @@ class Group:
         """The folder of its writers' claims."""
         return self._key("claims")
 
-    def refresh(self) -> None:
-        """Reads what other writers have marked or completed since it was last read."""
+    def refresh(self) -> bool:
+        """Reads what other writers have marked or completed since; whether there was any."""
         if self.complete:
-            return
-        self._read_marks()
+            return True
+        news = self._read_marks()
         body = root_body(self.objects.get(self._key("zarr.json")))
         if body is not None and body["status"] == "complete":
-            self.body = body
+            self.body, news = body, True
             self._read_digests()
+        return news
 
     def forget(self, keys: Iterable[str]) -> None:
         """Takes objects for not stored, such as damaged ones."""
@@ -190,13 +191,15 @@ class Group:
         for name in ("marks", "claims", *passing):
             self.objects.delete_under(self._key(name))
 
-    def _read_marks(self) -> None:
-        for key in self.objects.keys(self._key("marks/")):
-            mark = None if key in self._read else unsealed(parsed(self.objects.get(key)))
+    def _read_marks(self) -> bool:
+        keys = set(self.objects.keys(self._key("marks/"))) - self._read
+        for key in sorted(keys):
+            mark = unsealed(parsed(self.objects.get(key)))
             self._read.add(key)
             if mark is not None and mark["of"] == self._identity:
                 self.digests.update(mark["digests"])
                 self.extras.append(mark["extra"])
+        return bool(keys)
 
     def _read_digests(self) -> None:
         self.digests, self.extras = {}, []

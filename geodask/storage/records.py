@@ -10,16 +10,18 @@ by the time when they were made.
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
 from ..errors import JobError, StoreError
-from .keys import canonical
+from .keys import KEY_BYTES, canonical
 from .objects import Objects
 from .seal import parsed, sealed, unsealed
 
 ID = re.compile(r"[0-9a-f]{15}")
+ENTRY = re.compile(rf"[a-z-]+-[0-9a-f]{{{2 * KEY_BYTES}}}")
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,17 @@ def record_of(objects: Objects, id: str) -> Record:
             do="List them with gd.jobs().",
         )
     return Record(objects, id)
+
+
+def given_to_jobs(objects: Objects) -> set[str]:
+    """The paths of entries that jobs read which are not at their end, or may be resumed."""
+    found: set[str] = set()
+    for id in job_ids(objects):
+        record = Record(objects, id)
+        if record.state.get("status") != "completed":
+            with suppress(StoreError):
+                found.update(ENTRY.findall(canonical(record.asked["plan"])))
+    return found
 
 
 def job_ids(objects: Objects) -> list[str]:
