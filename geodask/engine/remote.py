@@ -260,9 +260,10 @@ class Dask:
 def in_words(error: BaseException, where: Any) -> BaseException:
     """What Dask says of a call that failed, as an error of ours where it is not the call's own."""
     if isinstance(error, KilledWorker):
+        count, last = error.allowed_failures + 1, error.last_worker.address
         return WorkersDiedError(
             "A call must leave its worker alive",
-            came=f"{error.task} ended {error.allowed_failures + 1}, at last {error.last_worker}",
+            came=f"{error.task} ended {count}, the last at {last}",
             do=AGAIN,
         )
     if isinstance(error, CancelledError):
