@@ -1,6 +1,6 @@
 """The client of the fault campaign, and what its workers load: small tasks that take a while.
 
-    python benchmarks/disturbed.py KIND INPUT SCHEDULER    prints what came of it, as JSON
+    python benchmarks/disturbed.py KIND INPUT SCHEDULER [verify]    prints what came, as JSON
 
 A worker loads this file as a preload. FAULTY_SECONDS is what each task takes at least, and
 FAULTY_LOG a file that grows by a byte for each that tasks write.
@@ -61,14 +61,14 @@ def dask_setup(worker: Any) -> None:
     tasks.run_task, Group.write = slow, counted
 
 
-def main(kind: str, url: str, scheduler: str) -> None:
+def main(kind: str, url: str, scheduler: str, verify: str = "") -> None:
     """Runs a plan, and says what came: the bytes of a result, or an error."""
     from distributed import Client
 
     small_tasks()
     try:
         with Client(scheduler, timeout=60):
-            result = plan(kind, url).persist()
+            result = plan(kind, url).persist(verify=bool(verify))
             found = {"bytes": fingerprint(result), "hit": result.report.cache_hit}
     except Exception as error:  # whatever it is, the campaign judges it
         typed = type(error).__module__.startswith("geodask.")
