@@ -390,7 +390,7 @@ def test_a_failed_job_keeps_the_block_and_its_traceback(
         error = job.exception(timeout=120)
         assert job.status == "failed"
         assert error is not None
-        assert error.blocks == ((3, 192, 256),)
+        assert error.blocks == ((3, 192, 256),), [error, *error.__notes__]
         assert "block 3, rows 192 to 256 failed: ZeroDivisionError: a poisoned block" in str(error)
         assert "faulty_compute" in error.__notes__[0]
         assert "rows 192 to 256" in repr(gd.jobs()["odd"])
@@ -439,7 +439,7 @@ def test_a_driver_comes_back_when_its_worker_dies(
     fault("slow")
     with detached(tmp_path, 2, FAULTY) as cluster, Client(cluster.address):
         job = gd.knn(sphere, k=4).submit()
-        assert reached(job, 0.1) < 0.7
+        assert reached(job, 0.3) < 0.8  # by then some blocks are marked
         before = job.state["process"]
         os.kill(before["pid"], signal.SIGKILL)
         assert job.wait(200) == "completed"
@@ -455,8 +455,11 @@ def test_a_block_that_kills_its_workers_is_named_and_the_rest_completes(
     with detached(tmp_path, 2, FAULTY) as cluster, Client(cluster.address):
         job = gd.knn(sphere, k=4).submit()
         error = job.exception(timeout=250)
+        while job.status == "interrupted":  # Dask gives up a driver whose workers died four times
+            job.resume()
+            error = job.exception(timeout=250)
         assert error is not None
-        assert error.blocks == ((3, 192, 256),)
+        assert error.blocks == ((3, 192, 256),), error
         path.unlink()
         job.resume()
         assert job.wait(120) == "completed"
@@ -471,7 +474,7 @@ def test_a_job_goes_on_after_the_whole_cluster_has_died(
     with detached(tmp_path, 1, FAULTY) as cluster:
         with Client(cluster.address):
             job = gd.knn(sphere, k=4).submit(name="night")
-            assert reached(job, 0.1) < 0.7
+            assert reached(job, 0.3) < 0.8  # by then some blocks are marked
         cluster.stop()
         assert gd.jobs()["night"].wait(30) == "interrupted"
         cluster.start(1)
