@@ -166,6 +166,7 @@ def test_what_cannot_be_told_by_plans_scales_by_dasks_own_rule(name: str) -> Non
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_tasks")
+@pytest.mark.long
 def test_a_cluster_grows_for_a_plan_from_no_worker_and_shrinks_again(sphere: gd.Points) -> None:
     truth = gd.knn(sphere, k=4).compute()
     with LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=":0") as cluster:

@@ -56,6 +56,7 @@ def damage(path: Path, how: str, other: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["flip", "cut", "delete", "swap"])
+@pytest.mark.long
 def test_no_damage_to_an_object_makes_a_wrong_result(
     how: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def pids(client: Client) -> list[int]:
     return list(client.run(os.getpid).values())
 
 
+@pytest.mark.long
 def test_a_worker_that_is_stopped_does_not_stop_the_run(
     sphere: gd.Points, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_block_that_kills_every_worker_is_named_and_the_rest_completes(
     assert resumed.report.blocks_computed == 1  # the finish of the block
 
 
+@pytest.mark.long
 def test_a_task_that_outgrows_its_worker_once_is_run_again(
     sphere: gd.Points, tmp_path: Path
 ) -> None:
@@ -127,6 +129,7 @@ def test_a_task_that_outgrows_its_worker_once_is_run_again(
     assert same_bytes(result, truth)
 
 
+@pytest.mark.long
 def test_what_others_cancel_is_an_error_and_stays_stored(sphere: gd.Points, store: Path) -> None:
     truth = truth_of(sphere)
     with running(2) as client:
@@ -154,6 +157,7 @@ class Count(SchedulerPlugin):
             self.finished[key] = self.finished.get(key, 0) + 1
 
 
+@pytest.mark.long
 def test_fewer_workers_cost_no_finished_block(sphere: gd.Points, store: Path) -> None:
     truth = truth_of(sphere)
     with running(3) as client:
@@ -191,6 +195,7 @@ def test_a_scheduler_that_is_lost_is_an_error_and_the_store_goes_on(
     assert resumed.report.blocks_stored > 0
 
 
+@pytest.mark.long
 def test_a_scheduler_that_stays_silent_is_an_error(
     sphere: gd.Points, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

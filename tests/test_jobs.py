@@ -417,6 +417,7 @@ def test_a_plan_that_cannot_run_fails_in_its_own_words(workers: Detached, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_jobs_of_a_store_in_a_bucket(
     workers: Detached, sphere: gd.Points, bucket: str, server: dict[str, Any]
 ) -> None:
@@ -448,6 +449,7 @@ def test_a_driver_comes_back_when_its_worker_dies(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_block_that_kills_its_workers_is_named_and_the_rest_completes(
     faults: Path, sphere: gd.Points, fault: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -467,6 +469,7 @@ def test_a_block_that_kills_its_workers_is_named_and_the_rest_completes(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_job_goes_on_after_the_whole_cluster_has_died(
     faults: Path, sphere: gd.Points, fault: Callable[..., Path], tmp_path: Path
 ) -> None:

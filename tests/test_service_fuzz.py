@@ -84,7 +84,7 @@ def joined(pieces: list[str], first: str = "") -> Any:
 
 DOTS = ["/", "/", "..", ".", "%2e%2e", "%2f", "%2F", "%00", "%ff", "%", "%zz", "//", "\\", "~", "é"]
 PATHS = [*DOTS, "/result", "/result", "/schema", "a" * 3000, "/etc/passwd", "secret"]
-MANY = [pytest.mark.slow, pytest.mark.timeout(1200)]
+MANY = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 BLANKS = dict.fromkeys(map(ord, "\r\n "))
 QUERIES = ["?", "&", "limit=3", "limit=", "after=0123456789abcde", "after=..", "rows=1", "=", "%ff"]
 BYTES = st.binary(max_size=30).map(lambda data: "/" + data.decode("latin-1").translate(BLANKS))
