@@ -65,7 +65,7 @@ def test_what_is_no_id_of_a_job_is_refused(id: str, tmp_path: Path) -> None:
 
 def damaged(data: bytes) -> list[bytes]:
     body = json.loads(data)
-    body["body"]["of"]["name"] = body["body"]["of"]["status"] = "other"
+    body["body"]["note"]["name"] = body["body"]["note"]["status"] = "other"
     return [data[: len(data) // 2], b"", b"{}", json.dumps(body).encode()]
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import StoreError
-from ..storage.keys import content_key, digest, join_digests
+from ..storage.keys import digest, join_digests
 from ..storage.leases import Lease, hold
 from ..storage.objects import Objects
 from .base import Spans
 from .census import Census, blocks_of, digest_rows, examine, little
-from .copies import found_copy, place_copy, remove_stale_stages, write_copy
+from .copies import copy_path, found_copy, place_copy, remove_stale_stages, write_copy
 from .executors import Executor, Threads, tell_workers
 from .points import Points
 from .space import check_space
@@ -108,7 +108,7 @@ def _sound_copy(census: Census, engine: Executor) -> Admitted | None:
     if census.missing:
         return None
     content = census.content
-    path = f"points-{content_key(content)}"
+    path = copy_path(content)
     lease = hold(census.objects, path)
     known = found_copy(census.x, path, census.objects)
     if known is None:
@@ -129,7 +129,7 @@ def _new_copy(census: Census, engine: Executor) -> Admitted:
     check_space(f"The copy of {x.source.label}", len(x) * x.row_bytes, objects, census.settings)
     remove_stale_stages(objects)
     stage = write_copy(x, census.take_along(), census.digest, objects)
-    path = f"points-{content_key(census.content)}"
+    path = copy_path(census.content)
     lease = hold(objects, path)
     place_copy(stage, path, objects)
     known = found_copy(x, path, objects)

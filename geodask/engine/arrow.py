@@ -8,6 +8,13 @@ import numpy as np
 from ..errors import PointShapeError, SpecError
 
 
+def named_columns(column: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The columns of a table that hold its rows. Raises SpecError where none is named."""
+    if column is None:
+        raise SpecError("Tables have columns", came="none was named", do='Pass column="embedding".')
+    return (column,) if isinstance(column, str) else tuple(column)
+
+
 def check_column(place: str, name: str, known: Sequence[str]) -> None:
     """Raises SpecError where a name is that of no column, or of several."""
     if list(known).count(name) != 1:

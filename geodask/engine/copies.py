@@ -19,6 +19,7 @@ from ..errors import StoreError
 from ..storage.access import local_path
 from ..storage.array import ArraySpec
 from ..storage.group import create, find
+from ..storage.keys import content_key
 from ..storage.objects import Objects
 from .files import LOCAL, Remote
 from .points import Points
@@ -52,6 +53,11 @@ def write_copy(
         objects.delete_under(stage)
         raise
     return stage
+
+
+def copy_path(content: dict[str, Any]) -> str:
+    """Where the copy of rows of a content lies."""
+    return f"points-{content_key(content)}"
 
 
 def place_copy(stage: str, path: str, objects: Objects) -> None:

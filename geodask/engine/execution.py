@@ -20,7 +20,7 @@ from .driver import Run
 from .executors import WINDOW, Executor
 from .growth import grown, note
 from .iteration import iterate
-from .missing import missing_blocks, missing_tasks, results, stored_tasks
+from .missing import missing_tasks, results, stored_tasks
 from .operation import Budget, Layout, Operation
 from .origins import origin
 from .progress import Progress
@@ -231,7 +231,7 @@ class Execution:
         total, left = (self.work(job, tasks) for tasks in (everything, todo))
         rows = job.layout.others if job.layout.iterative else job.layout.rows
         watch(PlanStarted(self.name, total, total - left, rows))
-        stored = stored_tasks(group, job.layout)
+        stored = stored_tasks(group, job.layout, len(everything), len(todo))
         how = self.current.on_error, dict(self.current.killed)
         run = Run(job, group, self.engine, self.name, watch, self._check_unchanged, *how)
         try:
@@ -239,7 +239,7 @@ class Execution:
                 if job.layout.iterative:
                     iterate(run)
                 else:
-                    run.run(missing_blocks(group, job.layout))
+                    run.run(dict.fromkeys(task.block for task in todo))
             self._check_unchanged()
         except BaseException:
             watch(PlanEnded(False))

@@ -13,6 +13,7 @@ from .arrow import (
     decode_ids,
     decode_lists,
     ids_dtype,
+    named_columns,
     rows_type,
 )
 from .ids import Ids, as_ids
@@ -34,9 +35,7 @@ def open_frame(
     Raises SpecError where a column is not there or holds something else, PointShapeError where
     lists are null or of several lengths, with the partition.
     """
-    if column is None:
-        raise SpecError("Tables have columns", came="none was named", do='Pass column="embedding".')
-    columns = [column] if isinstance(column, str) else list(column)
+    columns = list(named_columns(column))
     known = list(frame.column_names if hasattr(frame, "column_names") else frame.columns)
     for each in [*columns, *([] if ids is None else [ids])]:
         check_column("The table", each, known)

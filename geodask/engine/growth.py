@@ -19,7 +19,7 @@ from ..storage.objects import Objects
 from ..storage.seal import get_notes, put_note
 from .admission import Admitted
 from .base import Base, DamagedBaseError, base_key, stored
-from .copies import place_copy, write_copy
+from .copies import copy_path, place_copy, write_copy
 from .operation import Layout, Operation
 from .save import storage_rows
 from .tasks import slices
@@ -107,23 +107,19 @@ def _keep(column: Admitted, objects: Objects) -> None:
     """Copies rows into the store, as admission does, where they are not there yet."""
     if _copy(column.content, objects) is not None:
         return
-    lease = hold(objects, _copy_path(column.content))
+    lease = hold(objects, copy_path(column.content))
     x = column.points
     spans = slices(0, len(x), storage_rows(x))
     rows = ((start, x.read(start, stop)) for start, stop in spans)
     stage = write_copy(x, rows, lambda: column.content["digest"], objects)
-    place_copy(stage, _copy_path(column.content), objects)
+    place_copy(stage, copy_path(column.content), objects)
     del lease
 
 
 def _copy(content: dict[str, Any], objects: Objects) -> Group | None:
-    group = _complete(objects, _copy_path(content))
+    group = _complete(objects, copy_path(content))
     right = group is not None and group.body["report"].get("digest") == content["digest"]
     return group if right else None
-
-
-def _copy_path(content: dict[str, Any]) -> str:
-    return f"points-{content_key(content)}"
 
 
 def _complete(objects: Objects, path: str) -> Group | None:

@@ -57,11 +57,6 @@ def block_tasks(group: Group | None, layout: Layout, block: int) -> list[Task]:
     return [*(Task(block, panel) for panel in panels), Task(block, None)]
 
 
-def missing_blocks(group: Group, layout: Layout) -> list[int]:
-    """The blocks that are not finished."""
-    return [i for i in range(layout.blocks) if not is_finished(group, layout, i)]
-
-
 def missing_tasks(group: Group | None, layout: Layout) -> list[Task]:
     """All tasks that are not stored; every one, where there is no group.
 
@@ -73,8 +68,7 @@ def missing_tasks(group: Group | None, layout: Layout) -> list[Task]:
     return [task for block in blocks for task in block_tasks(group, layout, block)]
 
 
-def stored_tasks(group: Group | None, layout: Layout) -> int:
-    """How many tasks have their results stored."""
+def stored_tasks(group: Group, layout: Layout, everything: int, todo: int) -> int:
+    """How many tasks have their results stored, of so many that there are and that are missing."""
     steps = next_step(group, layout) if layout.iterative else 1
-    all_of_them = steps * len(missing_tasks(None, layout))
-    return all_of_them - len(missing_tasks(group, layout))
+    return steps * everything - todo

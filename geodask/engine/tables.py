@@ -13,6 +13,7 @@ from .arrow import (
     decode_ids,
     decode_lists,
     ids_dtype,
+    named_columns,
     rows_type,
 )
 from .files import Files, Local
@@ -53,9 +54,7 @@ def open_table(
     Raises SpecError where a column is not there or its type differs between files, and StoreError
     where a file cannot be read, with the file.
     """
-    if column is None:
-        raise SpecError("Tables have columns", came="none was named", do='Pass column="embedding".')
-    columns = (column,) if isinstance(column, str) else tuple(column)
+    columns = named_columns(column)
     types, table = _footers(files, paths, (*columns, *([] if ids is None else [ids])))
     end, where = int(table[-1, 2]) if len(table) else 0, (files, tuple(paths), columns, table)
     kinds = [rows_type(paths[0], each, types[each]) for each in columns]

@@ -15,10 +15,9 @@ from itertools import islice
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from .keys import canonical
 from .objects import Objects
 from .process import identity, is_gone
-from .seal import parsed, sealed, unsealed
+from .seal import get_note, put_note
 
 RENEWED_SECONDS = 10.0
 """A writer's claim is written anew this often."""
@@ -73,7 +72,7 @@ class Claims:
         now, found = time.monotonic(), {}
         for key in self._objects.keys(f"{self._folder}/"):
             name = key.rpartition("/")[2]
-            body = None if name == self._name else unsealed(parsed(self._objects.get(key)))
+            body = None if name == self._name else get_note(self._objects, key)
             if body is None or is_gone(body["process"]):
                 continue
             if self._seen.get(name, (None, now))[0] != body:
@@ -101,5 +100,5 @@ class Claims:
         self._number += 1
         body = {"process": identity(), "number": self._number}
         body |= {"has": sorted(self._has), "wants": sorted(wants)}
-        self._objects.put(f"{self._folder}/{self._name}", canonical(sealed(body)).encode())
+        put_note(self._objects, f"{self._folder}/{self._name}", body)
         self._written_at = time.monotonic()

@@ -4,8 +4,8 @@
     jobs/<id>/state.json    how far it has come, written anew by whoever runs it
     jobs/<id>/cancel        there where it is to stop
 
-Both are sealed together with the id: what is torn, altered or another job's says nothing. Ids sort
-by the time when they were made.
+The first two are notes, sealed with their key: what is torn, altered or another job's says
+nothing. Ids sort by the time when they were made.
 """
 
 import re
@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import JobError, StoreError
 from .keys import KEY_BYTES, canonical
 from .objects import Objects
-from .seal import parsed, sealed, unsealed
+from .seal import get_note, put_note
 
 ID = re.compile(r"[0-9a-f]{15}")
 ENTRY = re.compile(rf"[a-z-]+-[0-9a-f]{{{2 * KEY_BYTES}}}")
@@ -66,12 +66,10 @@ class Record:
         self.objects.delete(self._key("cancel"))
 
     def _get(self, name: str) -> Any:
-        body = unsealed(parsed(self.objects.get(self._key(name))))
-        return body["of"] if body is not None and body["id"] == self.id else None
+        return get_note(self.objects, self._key(name))
 
     def _put(self, name: str, body: dict[str, Any]) -> None:
-        data = canonical(sealed({"id": self.id, "of": body})).encode()
-        self.objects.put(self._key(name), data)
+        put_note(self.objects, self._key(name), body)
 
     def _key(self, name: str) -> str:
         return f"jobs/{self.id}/{name}"
