@@ -131,9 +131,9 @@ def told(watcher: Watcher) -> Iterator[None]:
         _others.reset(token)
 
 
-def watching(watcher: Watcher) -> Watcher:
-    """The watcher, and those that are told of all that plans do here."""
-    everyone = (watcher, *_others.get())
+def watching(*watchers: Watcher) -> Watcher:
+    """Some watchers, and those that are told of all that plans do here."""
+    everyone = (*watchers, *_others.get())
 
     def tell(event: Event) -> None:
         for each in everyone:

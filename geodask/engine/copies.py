@@ -16,12 +16,11 @@ from uuid import uuid4
 import numpy as np
 
 from ..errors import StoreError
-from ..storage.access import local_path
 from ..storage.array import ArraySpec
 from ..storage.group import create, find
 from ..storage.keys import content_key
 from ..storage.objects import Objects
-from .files import LOCAL, Remote
+from .files import files_of
 from .points import Points
 from .save import storage_rows
 from .sources import Zarr
@@ -88,8 +87,7 @@ def found_copy(x: Points, path: str, objects: Objects) -> tuple[Points, str] | N
         return None
     if group is None or not group.complete:
         return None
-    array, local = group.arrays["points"], local_path(objects.url) is not None
-    files = LOCAL if local else Remote(objects.url, objects.options)
+    array, files = group.arrays["points"], files_of(objects)
     where = (objects.url, f"{path}/points", array.rows_per_chunk)
     copy = Points(Zarr(array.shape, x.dtype, *where, whole=True, files=files), x.manifold)
     return copy, group.body["report"].get("digest", "")

@@ -173,7 +173,7 @@ class Execution:
             if group.complete and self._lacks(group):
                 group.reopen()
         if group is not None and group.complete:
-            watching(Progress("off"))(PlanEnded(True, group.name))
+            watching()(PlanEnded(True, group.name))
             return group, self._hit(group, begin)
         if group is not None:
             begun = Layout(**group.body["layout"])

@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..storage.access import arrow_s3, file_system, zarr_store
+from ..storage.access import arrow_s3, file_system, local_path, zarr_store
+from ..storage.objects import Objects
 
 IDENTITIES = ("ETag", "etag", "md5Hash", "Content-MD5", "Digest", "generation", "blob_id")
 TIMES = ("LastModified", "Last-Modified", "last_modified", "updated", "mtime", "created")
@@ -157,6 +158,12 @@ class Remote(Files):
 
     def zarr(self, folder: str) -> Any:
         return zarr_store(folder, self.options)
+
+
+def files_of(objects: Objects) -> Files:
+    """How the files of a store are reached."""
+    local = local_path(objects.url) is not None
+    return LOCAL if local else Remote(objects.url, objects.options)
 
 
 def _state(path: str, info: dict[str, Any]) -> list[Any]:

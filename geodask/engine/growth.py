@@ -14,13 +14,14 @@ from ..errors import StoreError
 from ..storage.entries import NOTES
 from ..storage.group import Group
 from ..storage.keys import content_key
-from ..storage.leases import hold, opened
+from ..storage.leases import hold
 from ..storage.objects import Objects
 from ..storage.seal import get_notes, put_note
 from .admission import Admitted
 from .base import Base, DamagedBaseError, base_key, stored
 from .copies import copy_path, place_copy, write_copy
 from .operation import Layout, Operation
+from .result import complete_group
 from .save import storage_rows
 from .tasks import slices
 
@@ -124,8 +125,7 @@ def _copy(content: dict[str, Any], objects: Objects) -> Group | None:
 
 def _complete(objects: Objects, path: str) -> Group | None:
     with suppress(StoreError):
-        group = opened(objects, path)
-        return group if group is not None and group.complete else None
+        return complete_group(objects, f"{objects.url}/{path}")
     return None
 
 

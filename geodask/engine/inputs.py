@@ -10,13 +10,12 @@ import numpy as np
 import zarr
 
 from ..config import Settings
-from ..storage.access import local_path
 from ..storage.keys import digest, join_digests
 from ..storage.objects import Objects, memory_objects
 from .admission import admit
 from .derived import Selected
 from .executors import Executor
-from .files import LOCAL, Remote
+from .files import files_of
 from .ids import Ids
 from .points import Points
 from .sources import Lazy, Memory, Zarr
@@ -50,14 +49,12 @@ def _kept_ids(ids: Ids, objects: Objects) -> Ids:
     if objects.get(f"{path}/zarr.json") is None:
         here = memory_objects()
         save_ids(zarr.create_group(here.store), ids)
-        for key in sorted(
-            here.keys(""), key="zarr.json".__eq__
-        ):  # the root last: then all is there
+        # The root last: then all is there.
+        for key in sorted(here.keys(""), key="zarr.json".__eq__):
             data = here.get(key)
             assert data is not None
             objects.put(f"{path}/{key}", data)
-    local = local_path(objects.url) is not None
-    files = LOCAL if local else Remote(objects.url, objects.options)
+    files = files_of(objects)
     # Of the points beside which ids are looked for, there is no more than the name.
     where = (objects.url, f"{path}/points", 1)
     found = load_ids(Zarr((len(ids),), np.dtype(np.uint8), *where, whole=True, files=files))
