@@ -1,7 +1,7 @@
 """What a user hands over: wrong input is refused in words, and Points are a container of rows."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import zarr
 from zarr.storage import FsspecStore
 
 import geodask as gd
+from geodask.engine import save
 
 SPHERE = gd.Sphere(4)
 ROWS = SPHERE.random(1000, seed=0).astype(np.float32)
@@ -592,6 +593,35 @@ def test_several_may_save_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(save, range(24)))
     assert 976 < len(gd.open(tmp_path / "x.zarr")) <= 1000
+    assert [each.name for each in tmp_path.iterdir()] == ["x.zarr"]
+
+
+def test_a_folder_that_goes_while_it_is_looked_at_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "x.zarr"
+    path.mkdir()
+
+    def taken_away(self: Path) -> Iterator[Path]:
+        self.rmdir()
+        raise FileNotFoundError(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "iterdir", taken_away)
+        gd.points(ROWS, SPHERE).save(path)
+    assert len(gd.open(path)) == len(ROWS)
+
+
+def test_what_another_saved_meanwhile_is_kept(tmp_path: Path) -> None:
+    path, write = tmp_path / "x.zarr", save._write
+
+    def overtaken(x: gd.Points, partial: Path) -> None:
+        write(x, partial)
+        write(gd.points(ROWS[:10], SPHERE), path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(save, "_write", overtaken)
+        with pytest.raises(gd.StoreError, match="exists"):
+            gd.points(ROWS, SPHERE).save(path)
+    assert len(gd.open(path)) == 10
     assert [each.name for each in tmp_path.iterdir()] == ["x.zarr"]
 
 

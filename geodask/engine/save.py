@@ -31,13 +31,13 @@ def save_points(x: "Points", path: str | Path, overwrite: bool) -> None:
             do="Save them in a folder, and copy that: gd.open takes the URL of the copy.",
         )
     path = there.resolve() if there.is_symlink() else there
-    if path.exists() and any(path.iterdir() if path.is_dir() else [path]) and not overwrite:
-        raise StoreError(f"{path} exists. Pass overwrite=True to replace it, or another path.")
+    if not overwrite and _holds_something(path):
+        raise _exists(path)
     token = uuid4().hex[:8]
     partial, old = (path.with_name(f"{path.name}.{token}.{end}") for end in ("partial", "old"))
     try:
         _write(x, partial)
-        _swap(partial, path, old)
+        _swap(partial, path, old) if overwrite else _place(partial, path)
     except BaseException:
         if old.exists() and not path.exists():
             old.rename(path)
@@ -45,6 +45,28 @@ def save_points(x: "Points", path: str | Path, overwrite: bool) -> None:
     finally:
         _remove(partial)
         _remove(old)
+
+
+def _exists(path: Path) -> StoreError:
+    return StoreError(f"{path} exists. Pass overwrite=True to replace it, or another path.")
+
+
+def _holds_something(path: Path) -> bool:
+    try:
+        return any(path.iterdir())
+    except FileNotFoundError:  # others may take it away meanwhile
+        return False
+    except NotADirectoryError:
+        return True
+
+
+def _place(partial: Path, path: Path) -> None:
+    try:
+        partial.rename(path)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise _exists(path) from error  # saved there since
+        raise
 
 
 def _swap(partial: Path, path: Path, old: Path) -> None:
