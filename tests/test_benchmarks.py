@@ -74,7 +74,7 @@ def test_nearest_neighbours_on_the_sphere(tmp_path: Path, options: tuple[str, ..
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [(), ("--s3",)])
+@pytest.mark.parametrize("options", [(), pytest.param(("--s3",), marks=pytest.mark.long)])
 def test_admission(tmp_path: Path, options: tuple[str, ...]) -> None:
     size = ("--rows", "70001", "--repeats", "1")
     printed, found = run(tmp_path, script("admission"), *size, *options)
@@ -147,6 +147,7 @@ def test_nearest_neighbours_in_the_ball(tmp_path: Path) -> None:
     assert {row["queries"] for row in found["self_join"] if row["name"] == "geodask"} == {600}
 
 
+@pytest.mark.long
 def test_missing_peers_in_the_ball_are_left_out_and_named(tmp_path: Path) -> None:
     code = (
         "import sys, knn_hyperbolic; knn_hyperbolic.installed = lambda module: module == 'torch'; "
@@ -235,7 +236,7 @@ def test_accuracy_by_verb(tmp_path: Path) -> None:
         assert (f"{name}: left out, it is not installed" in found["notes"]) != is_here
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_zarr_to_zarr_on_a_cluster(tmp_path: Path) -> None:
     printed, found = run(tmp_path, script("cluster"), "--rows", "3000", "--repeats", "1")
     persisted = [row for row in found["rows"] if row["kind"] == "persist"]
@@ -275,7 +276,7 @@ def test_pairs_within_a_radius(tmp_path: Path) -> None:
     assert f"{found['many']['pairs']:,} pairs" in printed
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_of_the_workers(tmp_path: Path) -> None:
     size = ("--rows", "3200", "--queries", "64")
     printed, found = run(tmp_path, script("memory"), *size)
