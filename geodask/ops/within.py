@@ -140,7 +140,8 @@ class WithinPlan(Submitted):
         found, _ = Plan(Degrees(self.operation.radius, False), (sample, y)).compute()
         degrees = found["degrees"] - self.operation.itself  # which finds itself
         scale = len(x) / (2 if self.operation.itself else 1)
-        estimate, spread = scale * float(degrees.mean()) if len(x) else 0.0, 0.0
+        # Divided last: the count of all rows comes out whole.
+        estimate, spread = float(scale * degrees.sum() / max(1, len(sample))), 0.0
         if 1 < len(sample) < len(x):
             error = degrees.std(ddof=1) / math.sqrt(len(sample))
             quantile = stdtrit(len(sample) - 1, 0.975)
