@@ -16,7 +16,7 @@ from neighbours import NUMPY, TORCH, cut
 from test_growth import interrupted
 
 HOSTS = [(HostWithin, TORCH), (HostWithin, NUMPY), (DeviceWithin, TORCH), (DeviceWithin, NUMPY)]
-RADII = {"Sphere": 0.6, "Euclidean": 2.5, "PoincareBall": 1.2}
+RADII = {"Sphere": 0.6, "Euclidean": 1.5, "PoincareBall": 1.2}
 
 
 @pytest.fixture(autouse=True)
