@@ -25,11 +25,11 @@ class Fault(WorkerPlugin):
 
         run = tasks.run_task
 
-        def faulty(job: Any, task: Any, group: Any) -> Any:
+        def faulty(job: Any, group: Any, task: Any, digests: Any) -> Any:
             time.sleep(self.seconds)
             if task.block == self.block and task.panel is None:
                 self.happen()
-            return run(job, task, group)
+            return run(job, group, task, digests)
 
         tasks.run_task = faulty
 

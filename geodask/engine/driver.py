@@ -5,7 +5,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 
 from ..errors import JobError, StoreError
@@ -13,7 +13,7 @@ from ..events import Stats, TaskDone, TaskStarted, Waited, Watcher
 from ..storage.claims import Claims
 from ..storage.group import Group
 from .base import DamagedBaseError
-from .executors import LOOK_SECONDS, WINDOW, Executor, WorkersDiedError
+from .executors import WINDOW, Executor, WorkersDiedError, taken
 from .missing import block_tasks, finish_keys, is_finished, partial_keys, state_key
 from .operation import Layout
 from .tasks import Done, Job, Task, run_task
@@ -53,6 +53,7 @@ class Run:
     """Tasks that others have done meanwhile."""
 
     def __post_init__(self) -> None:
+        self._bare = Group(self.group.objects, self.group.path, self.group.body)
         self._claims = Claims(self.group.objects, self.group.claims)
         self._ahead: deque[int] = deque()
         self._todo: deque[Task] = deque()
@@ -112,12 +113,14 @@ class Run:
 
     def _fill(self) -> None:
         """Submits tasks until as many are under way as may be, or others are at the rest."""
-        while len(self._running) < WINDOW * self.engine.slots:
+        free, tasks = WINDOW * self.engine.slots - len(self._running), []
+        while len(tasks) < free:
             if not self._todo:
                 self._take_blocks()
             if not self._todo:
-                return
-            self._submit(self._todo.popleft())
+                break
+            tasks.append(self._todo.popleft())
+        self._submit(tasks)
 
     def _take_blocks(self) -> None:
         """Claims the next blocks and plans them; some that will do for a second or longer."""
@@ -178,28 +181,35 @@ class Run:
 
     # --- tasks ----------------------------------------------------------------------------------
 
-    def _submit(self, task: Task) -> None:
-        # A task needs the digests of the state and partial results it reads, and of nothing else.
+    def _submit(self, tasks: list[Task]) -> None:
+        calls = {}
+        for task in tasks:
+            name = f"{self._label(task)}-{self._attempts[task.block]}-{id(self):x}"
+            calls[name] = task, self._digests_read(task)
+            self.watch(TaskStarted(self._label(task)))
+        futures = self.engine.submit(run_task, (self.job, self._bare), calls) if calls else []
+        self._running.update(zip(tasks, futures, strict=True))
+        for task, future in zip(tasks, futures, strict=True):
+            future.add_done_callback(lambda done, task=task: self._finished.put((task, done)))
+
+    def _digests_read(self, task: Task) -> dict[str, str]:
+        """Those of the state and the partial results that a task reads."""
         keys = self._partial_keys(task.block) if task.panel is None else []
         if self.job.layout.iterative and task.block > 0:
             keys.append(state_key(self.group, task.block - 1))
-        needed = {key: self.group.digests[key] for key in keys}
-        group = Group(self.group.objects, self.group.path, self.group.body, needed)
-        name = f"{self._label(task)}-{self._attempts[task.block]}-{id(self):x}"
-        self.watch(TaskStarted(self._label(task)))
-        future = self.engine.submit(name, run_task, self.job, task, group)
-        self._running[task] = future
-        future.add_done_callback(lambda done, task=task: self._finished.put((task, done)))
+        return {key: self.group.digests[key] for key in keys}
 
     def _collect(self) -> None:
-        """Takes in what finishes next."""
-        try:
-            self.engine.look_after()
-            task, future = self._finished.get(timeout=LOOK_SECONDS)
-        except Empty:
+        """Takes in what has finished."""
+        self.engine.look_after()
+        found = taken(self._finished)
+        if not found:
             self._claims.renew()
             self.watch(Waited())
-            return
+        for task, future in found:
+            self._take_in(task, future)
+
+    def _take_in(self, task: Task, future: Any) -> None:
         del self._running[task]
         try:
             done: Done = future.result()

@@ -1,9 +1,9 @@
 """Threads of this process or the workers of a Dask cluster, both as submit and a callback."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -22,6 +22,10 @@ WINDOW = 4
 """Tasks submitted for each that can run."""
 LOOK_SECONDS = 1.0
 """How often what is under way is looked after."""
+
+
+Calls = Mapping[str, tuple[Any, ...]]
+"""Names of calls, and the arguments that each has for itself."""
 
 
 class WorkersDiedError(JobError):
@@ -44,8 +48,11 @@ class Executor(Protocol):
         """The context in which tasks run: no library starts threads of its own beside them."""
         ...
 
-    def submit(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
-        """A future with ``add_done_callback``, ``result`` and ``cancel``."""
+    def submit(
+        self, function: Callable[..., Any], shared: tuple[Any, ...], calls: Calls
+    ) -> list[Any]:
+        """Futures of ``function(*shared, *own)``: with ``add_done_callback``, ``result`` and
+        ``cancel``. What calls share travels once, whatever their number."""
         ...
 
     def look_after(self) -> None:
@@ -84,8 +91,10 @@ class Threads:
     def computing(self) -> AbstractContextManager[None]:
         return one_thread_each()
 
-    def submit(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
-        return self.pool.submit(function, *args)
+    def submit(
+        self, function: Callable[..., Any], shared: tuple[Any, ...], calls: Calls
+    ) -> list[Any]:
+        return [self.pool.submit(function, *shared, *own) for own in calls.values()]
 
     def look_after(self) -> None:
         """Threads of this process end what they begin."""
@@ -128,22 +137,30 @@ def bounded(
     todo, running, run = enumerate(calls), set(), uuid4().hex[:8]
     try:
         while True:
-            for number, arguments in islice(todo, WINDOW * engine.slots - len(running)):
-                future = engine.submit(f"{name}-{number}-{run}", function, *arguments)
+            some = islice(todo, WINDOW * engine.slots - len(running))
+            named = {f"{name}-{number}-{run}": arguments for number, arguments in some}
+            for future in engine.submit(function, (), named):
                 running.add(future)
                 future.add_done_callback(finished.put)
             if not running:
                 return
             engine.look_after()
-            try:
-                future = finished.get(timeout=LOOK_SECONDS)
-            except Empty:
-                continue
-            running.remove(future)
-            yield future.result()
+            for future in taken(finished):
+                running.remove(future)
+                yield future.result()
     finally:
         for future in running:
             future.cancel()
+
+
+def taken(finished: SimpleQueue[Any]) -> list[Any]:
+    """What has ended, once something has; nothing where that takes too long."""
+    found = []
+    with suppress(Empty):
+        found.append(finished.get(timeout=LOOK_SECONDS))
+        while True:
+            found.append(finished.get_nowait())
+    return found
 
 
 def takable_bytes() -> int:

@@ -10,21 +10,22 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future, InvalidStateError
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from typing import Any
 from uuid import uuid4
 
-from distributed import KilledWorker
+from distributed.protocol import pickle
 
 from ..arrays.threads import one_thread_each
 from ..config import Settings
 from ..errors import JobError, StoreError
 from ..events import Watcher
-from .executors import LOOK_SECONDS, ClusterLostError, WorkersDiedError, takable_bytes
+from .answers import listening
+from .attempts import AGAIN, Attempt, in_words, lost
+from .executors import LOOK_SECONDS, Calls, ClusterLostError, takable_bytes
 from .remaining import TOPIC, Remaining
 from .workers import Setup, Visit, meet, perform
 
@@ -34,60 +35,8 @@ WAIT_SECONDS = 300
 """For so long the first worker of a cluster is waited for."""
 TRIES = 3
 """On how many workers a late call may be under way at once."""
-FETCH_SECONDS = 2.0
-"""A result that takes longer to come is lost with its worker: others are fetched meanwhile."""
 ANSWER_SECONDS = 60.0
 """A scheduler that does not answer for so long counts as lost."""
-AGAIN = "What is finished is stored: run again, and only the rest is computed."
-
-
-class Attempt(Future):
-    """A call on one worker, or where it is late on several: the first result is the one."""
-
-    def __init__(self, begin: Callable[[list[str] | None], Any]):
-        super().__init__()
-        self._begin, self.tries, self.seconds = begin, [], 0.0
-        self.once_more(None)
-
-    def once_more(self, workers: list[str] | None) -> None:
-        """Begins a try, on one of these workers where they are there."""
-        self.since = time.monotonic()
-        future = self._begin(workers)
-        self.tries.append(future)
-        future.add_done_callback(self._settle)
-
-    def cancel(self) -> bool:
-        cancelled = super().cancel()
-        self._give_up()
-        return cancelled
-
-    def _settle(self, ended: Any) -> None:
-        # Dask calls back from one thread: two tries never settle at once, and none may take long.
-        if not ended.done():  # its worker died just after it had ended, and the result with it
-            ended.add_done_callback(self._settle)
-            return
-        if ended.status != "finished" and not all(each.done() for each in self.tries):
-            return
-        try:
-            found, error = ended.result(timeout=FETCH_SECONDS), None
-        except Exception as raised:
-            if isinstance(raised, TimeoutError) and ended.status != "error":
-                ended.add_done_callback(self._settle)
-                return
-            found, error = (0.0, None), in_words(raised, self)
-        with suppress(InvalidStateError):  # cancelled meanwhile
-            if error is not None:
-                self.set_exception(error)
-            elif not self.done():
-                self.seconds = found[0]
-                self.set_result(found[1])
-        self._give_up()
-
-    def _give_up(self) -> None:
-        with suppress(Exception):  # of a client that is closed, or has lost its scheduler
-            for each in self.tries:
-                if not each.done():
-                    each.cancel()
 
 
 @contextmanager
@@ -95,10 +44,11 @@ def connected(client: Any, settings: Settings) -> Iterator["Dask"]:
     """The workers of a client, which may come and go."""
     engine = Dask(client, 1, settings.priority, settings.retries)
     engine.count_slots()
-    try:
-        yield engine
-    finally:
-        engine.leave()
+    with listening(client, engine.name, engine.hear):
+        try:
+            yield engine
+        finally:
+            engine.leave()
 
 
 @dataclass
@@ -115,8 +65,10 @@ class Dask:
 
     def __post_init__(self) -> None:
         self._pending: set[Attempt] = set()
+        self._by_key: dict[str, Attempt] = {}
         self._numbers, self._longest, self._looked = count(), 0.0, 0.0
-        self._name, self._told = uuid4().hex, False
+        self._packed: tuple[tuple[Any, ...], bytes] = (), b""
+        self.name, self._told = uuid4().hex, False
 
     def computing(self) -> AbstractContextManager[None]:
         with suppress(OSError):  # a worker just going; the scheduler knows it for those that join
@@ -125,21 +77,51 @@ class Dask:
         here = os.getpid() in self.everywhere(os.getpid)
         return one_thread_each() if here else nullcontext()
 
-    def submit(self, name: str, function: Callable[..., Any], *args: Any) -> Future:
-        attempt = Attempt(partial(self._begin, name, function, args))
-        self._pending.add(attempt)
-        attempt.add_done_callback(self._ended)
-        return attempt
+    def submit(
+        self, function: Callable[..., Any], shared: tuple[Any, ...], calls: Calls
+    ) -> list[Future]:
+        packed, attempts = self._pack(function, shared), []
+        for name, own in calls.items():
+            attempt = Attempt(name, (packed, pickle.dumps(own)))
+            self._pending.add(attempt)
+            attempt.add_done_callback(self._count_out)
+            attempts.append(attempt)
+        if attempts:
+            self._begin(attempts, None)
+        return attempts
 
-    def _ended(self, attempt: Any) -> None:
+    def _pack(self, function: Callable[..., Any], shared: tuple[Any, ...]) -> bytes:
+        """What calls share, for workers; the last is kept, for as a rule it is the next."""
+        last, packed = self._packed
+        what = self.visit, function, *shared
+        if len(what) != len(last) or any(a is not b for a, b in zip(what, last, strict=True)):
+            packed = pickle.dumps((self.name, self.visit, function, shared))
+            self._packed = what, packed
+        return packed
+
+    def _count_out(self, attempt: Any) -> None:
         self._pending.discard(attempt)
+        for each in attempt.tries:
+            self._by_key.pop(each.key, None)
         self._longest = max(self._longest, attempt.seconds)
 
-    def _begin(self, name: str, function: Any, args: Any, workers: list[str] | None) -> Any:
+    def _begin(self, attempts: list[Attempt], workers: list[str] | None) -> None:
+        """Begins a try of each, on one of these workers where they are there: all in one graph,
+        which costs the scheduler little more than one of a single call."""
         where = {"workers": workers, "allow_other_workers": True} if workers else {}
         how = {"pure": False, "retries": self.retries, "priority": self.priority, **where}
-        key = f"{name}-{next(self._numbers)}"
-        return self.client.submit(perform, self.visit, function, *args, key=key, **how)
+        keys = [f"{each.name}-{next(self._numbers)}" for each in attempts]
+        self._by_key.update(zip(keys, attempts, strict=True))
+        packed, own = zip(*(each.call for each in attempts), strict=True)
+        futures = self.client.map(perform, packed, own, key=keys, **how)
+        for attempt, future in zip(attempts, futures, strict=True):
+            attempt.begun(future)
+
+    def hear(self, key: str, answer: tuple[float, Any]) -> None:
+        """Takes what a call has returned."""
+        attempt = self._by_key.pop(key, None)
+        if attempt is not None:
+            attempt.answer(*answer)
 
     def look_after(self) -> None:
         """Counts the workers, and gives late calls company on those that have nothing to do."""
@@ -183,7 +165,7 @@ class Dask:
             self._log({"ended": True})
 
     def _log(self, what: dict[str, Any]) -> None:
-        message = {"client": self.client.id, "plan": self._name, **what}
+        message = {"client": self.client.id, "plan": self.name, **what}
         with suppress(OSError):  # `look_after` sees to a connection that is lost
             self._ask("log_event", topic=TOPIC, msg=message)
 
@@ -199,7 +181,7 @@ class Dask:
             idle = [worker for worker, count in free.items() if count > 0 and worker not in places]
             # One that is at no worker waits for its turn, or has ended just now.
             if idle and None not in places and len(places) < TRIES:
-                attempt.once_more(idle[:1])
+                self._begin([attempt], idle[:1])
                 free[idle[0]] -= 1
 
     def _ask(self, what: str, **arguments: Any) -> Any:
@@ -255,31 +237,3 @@ class Dask:
 
     def threads_each(self) -> int:
         return max(self.client.nthreads().values())
-
-
-def in_words(error: BaseException, where: Any) -> BaseException:
-    """What Dask says of a call that failed, as an error of ours where it is not the call's own."""
-    if isinstance(error, KilledWorker):
-        count, last = error.allowed_failures + 1, error.last_worker.address
-        return WorkersDiedError(
-            "A call must leave its worker alive",
-            came=f"{error.task} ended {count}, the last at {last}",
-            do=AGAIN,
-        )
-    if isinstance(error, CancelledError):
-        return lost(error)
-    said = str(error)
-    if "geodask" in said and ("No module named" in said or "Can't get attribute" in said):
-        return JobError(
-            "geodask must be installed on every worker, in one version",
-            came=f"the worker {where} said: {said}",
-            do="Install it there.",
-        )
-    return error
-
-
-def lost(why: Any) -> ClusterLostError:
-    """The error of a run whose calls were cancelled, or whose scheduler is gone."""
-    return ClusterLostError(
-        "The cluster must finish what it was given", came=f"it said: {why}", do=AGAIN
-    )

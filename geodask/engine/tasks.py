@@ -42,11 +42,15 @@ class Done:
     stats: Stats
 
 
-def run_task(job: Job, task: Task, group: Group) -> Done:
-    """Computes the task and writes its objects. Doing it twice writes the same bytes."""
+def run_task(job: Job, group: Group, task: Task, digests: dict[str, str]) -> Done:
+    """Computes the task and writes its objects. Doing it twice writes the same bytes.
+
+    It knows the digests of the objects of the group that it reads, and of no others.
+    """
+    group = Group(group.objects, group.path, group.body, digests)
     keep_to_one_thread()
     keep_freed_blocks()
-    stats, digests = Stats(tasks=1), {}
+    stats, written = Stats(tasks=1), {}
     begin = time.perf_counter()
     for name, values in _compute(job, task, group, stats):
         array = group.arrays[name]
@@ -57,11 +61,11 @@ def run_task(job: Job, task: Task, group: Group) -> Done:
         for chunk, part in zip(chunks, (values, values.T), strict=False):
             key, digest, size = group.write(array, chunk, part)
             stats.bytes_written += size
-            digests[key] = digest
+            written[key] = digest
         stats.write_seconds += time.perf_counter() - start
     stats.seconds = time.perf_counter() - begin
     note_memory(stats)
-    return Done(digests, stats)
+    return Done(written, stats)
 
 
 def _compute(job: Job, task: Task, group: Group, stats: Stats) -> Iterator[tuple[str, np.ndarray]]:

@@ -11,11 +11,13 @@ from importlib.metadata import version
 from typing import Any
 
 from distributed import WorkerPlugin
+from distributed.protocol import pickle
 
 from .. import __version__
 from ..arrays.threads import keep_freed_blocks
 from ..errors import JobError, StoreError
 from ..storage.objects import Objects
+from .answers import tell
 from .tasks import loaded_bytes
 
 
@@ -64,13 +66,24 @@ def _here() -> str:
     return f"process {os.getpid()} on {platform.node()}"
 
 
-def perform(visit: Visit | None, function: Callable[..., Any], *args: Any) -> tuple[float, Any]:
-    """On a worker: the seconds that a call took, and what it returned."""
+@lru_cache(maxsize=8)
+def _unpacked(packed: bytes) -> tuple[str, Visit | None, Callable[..., Any], tuple[Any, ...]]:
+    return pickle.loads(packed)
+
+
+def perform(packed: bytes, own: bytes) -> tuple[float, Any]:
+    """On a worker: the seconds that a call took, and what it returned.
+
+    Calls share who listens, a visit, the function and its first arguments: unpacked once.
+    """
+    listener, visit, function, shared = _unpacked(packed)
     if visit is not None:
         meet(visit)
     begin = time.perf_counter()
-    found = function(*args)
-    return time.perf_counter() - begin, found
+    found = function(*shared, *pickle.loads(own))
+    answer = time.perf_counter() - begin, found
+    tell(listener, answer)
+    return answer
 
 
 class Setup(WorkerPlugin):
