@@ -4,10 +4,12 @@ Claims: a block that computes nothing costs less than 5 ms on a local cluster, a
 memory does not grow with the blocks that are done; a hit on a result of 10 GB answers in less than
 100 ms; a plan adds less than 2 % to a computation of a minute.
 
-    python benchmarks/overhead.py
+    python benchmarks/overhead.py --plot scaling.png
 
 Tasks sleep, so any number of workers can be simulated on this machine: they are threads of a few
-processes, known to the scheduler one by one, and fed by the same driver as real ones.
+processes, known to the scheduler one by one, and fed by the same driver as real ones. What a
+scheduler or a client can do at most is told by the processor time that a block costs it; where the
+whole machine is busy before, that limits the simulation.
 """
 
 import argparse
@@ -43,6 +45,7 @@ SCALING = {
     "efficiency": ("of the ideal", ".1%"),
     "scheduler": ("scheduler busy", ".0%"),
     "client": ("client busy", ".0%"),
+    "machine": ("machine busy", ".0%"),
 }
 
 
@@ -53,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     found.add_argument("--gigabytes", type=float, default=10.0, help="(default %(default)s)")
     found.add_argument("--minute", type=float, default=60.0, help="seconds (default %(default)s)")
     found.add_argument("--workers", type=int, nargs="+", default=[1, 2, 8, 32, 128, 512])
+    found.add_argument("--plot", type=Path, metavar="PATH", help="draw blocks/s by workers here")
     options = found.parse_args(arguments)
     here = facts()
     with folder() as home, dask.config.set({"geodask.progress": "off"}):
@@ -64,6 +68,13 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"\na hit on {options.gigabytes:g} GB: {1e3 * hit:.1f} ms (at most 100)")
     print(f"a miss adds {miss:.2%} to {options.minute:g} s (at most 2 %)\n")
     print(table(scaling, SCALING))
+    last = scaling[-1]
+    dearer = max(("scheduler", "client"), key=lambda who: last[who])
+    limit = last["rate"] / last[dearer]
+    print(f"\nwith {last['workers']} workers a block costs the {dearer} "
+          f"{1e3 / limit:.2f} ms: {limit:,.0f} blocks/s at most")  # fmt: skip
+    if options.plot:
+        _plot(options.plot, scaling, dearer, limit)
     figures: dict[str, Any] = {"blocks": rows, "hit_seconds": hit, "miss_share": miss}
     document("overhead", __doc__, options, machine=here, **figures, scaling=scaling)
     return 0
@@ -139,13 +150,34 @@ def _scaled(home: Path, count: int) -> dict[str, Any]:
         _run(home, f"warm-{count}", 2 * count)
         client, begin = psutil.Process(), time.perf_counter()
         busy = [sum(each.cpu_times()[:2]) for each in (scheduler, client)]
+        psutil.cpu_percent()
         seconds, _ = _run(home, f"scaled-{count}", blocks, 1, 1.0)
-        wall = time.perf_counter() - begin
+        wall, machine = time.perf_counter() - begin, psutil.cpu_percent() / 100
         spent = [sum(each.cpu_times()[:2]) for each in (scheduler, client)]
     shares = [(b - a) / wall for a, b in zip(busy, spent, strict=True)]
     tell(f"{count} workers: {blocks / seconds:.1f} blocks/s")
     return {"workers": count, "blocks": blocks, "seconds": seconds, "rate": blocks / seconds,
-            "efficiency": 10 / seconds, "scheduler": shares[0], "client": shares[1]}  # fmt: skip
+            "efficiency": 10 / seconds, "scheduler": shares[0], "client": shares[1],
+            "machine": machine}  # fmt: skip
+
+
+def _plot(path: Path, scaling: list[dict[str, Any]], dearer: str, limit: float) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    workers = [row["workers"] for row in scaling]
+    axes.plot(workers, workers, ":", color="0.5", label="ideal: a block a second each")
+    axes.plot(workers, [row["rate"] for row in scaling], "o-", label="measured")
+    axes.axhline(limit, color="C3", linestyle="--", label=f"what the {dearer} could do")
+    axes.set(xscale="log", yscale="log", xlabel="workers", ylabel="blocks / s")
+    axes.set_xticks(workers, [str(each) for each in workers], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.set_title(f"Tasks of a second, {scaling[-1]['machine']:.0%} of the machine at the end")
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    FigureCanvasAgg(figure).print_png(path)
 
 
 @contextmanager
@@ -155,23 +187,20 @@ def cluster(home: Path, workers: int, each: int) -> Iterator[psutil.Process]:
 
     place = home / f"cluster-{time.time_ns()}"
     place.mkdir()
-    file = ["--scheduler-file", str(place / "scheduler.json")]
-    cli = [sys.executable, "-m", "distributed.cli.dask_"]
+    file, here = str(place / "scheduler.json"), Path(__file__).parent
     quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    quiet["env"] = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    quiet["env"] = os.environ | {"PYTHONPATH": str(here)}
 
-    def start(what: str, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [*cli[:-1], cli[-1] + what, *file, "--no-dashboard", *arguments]
-        return subprocess.Popen(command, **quiet)
+    def start(*arguments: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, *arguments], **quiet)
 
-    options = ["--nthreads", "1", "--no-nanny", "--memory-limit", "0"]
-    options += ["--local-directory", str(place)]
-    running = [start("scheduler", "--host", "127.0.0.1", "--port", "0")]
+    scheduler = ["-m", "distributed.cli.dask_scheduler", "--scheduler-file", file]
+    running = [start(*scheduler, "--host", "127.0.0.1", "--port", "0", "--no-dashboard")]
     try:
         for first in range(0, workers, each):
             some = str(min(each, workers - first))
-            running.append(start("worker", "--nworkers", some, *options))
-        with Client(scheduler_file=str(place / "scheduler.json"), timeout=60) as client:
+            running.append(start(str(here / "simulated.py"), file, some, str(place)))
+        with Client(scheduler_file=file, timeout=60) as client:
             client.wait_for_workers(workers, timeout=300)
             yield psutil.Process(running[0].pid)
     finally:
