@@ -292,6 +292,27 @@ def test_memory_of_the_workers(tmp_path: Path) -> None:
     assert "3,200" in printed
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_ten_faults(tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    done = subprocess.run(
+        [sys.executable, script("faults"), "--faults", "10", "--seed", "7", "--json", str(path)],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    outcomes = json.loads(path.read_text(encoding="utf-8"))["outcomes"]
+    assert {each["kind"] for each in outcomes} == {"knn", "mean", "pairwise"}
+    assert sum(len(each["faults"]) for each in outcomes) == 10
+    assert not any(each["wrong"] for each in outcomes)
+    assert "10 faults in 3 runs" in done.stdout
+    assert not list(tmp_path.glob("geodask-benchmark-*"))
+
+
 @pytest.fixture
 def rows(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(BENCHMARKS)

@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from hashlib import blake2b
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 import zarr
@@ -284,26 +286,35 @@ def test_an_input_that_changes_during_the_run_is_not_committed(
     assert body["status"] == "building"
 
 
-def test_two_processes_at_once_agree(sphere: gd.Points, store: Path) -> None:
+def test_two_processes_at_once_agree_and_share_the_work(
+    sphere: gd.Points, store: Path, tmp_path: Path
+) -> None:
     code = (
         "import numpy as np, geodask as gd, geodask.ops.compared as compared\n"
         "compared.TASK_WORK = (1.5e7, 5e12)\n"
         "m = gd.Sphere(24)\n"
         "x = gd.points(m.random(2000, seed=1).astype(np.float32), m)\n"
-        "for k in (3, 4, 5): gd.knn(x, k=k).persist()\n"
+        "print(*(gd.knn(x, k=k).persist().report.blocks_computed for k in (3, 4, 5)))\n"
     )
     environment = {**os.environ, "DASK_GEODASK__STORE": str(store)}
     command = [sys.executable, "-W", "error", "-c", code]
-    running = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for _ in range(2)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    running = [subprocess.Popen(command, env=environment, **pipes) for _ in range(2)]
+    computed = Counter[int]()
     for each in running:
-        _, errors = each.communicate(timeout=200)
+        said, errors = each.communicate(timeout=200)
         assert each.returncode == 0, errors.decode()
+        computed.update(dict(zip((3, 4, 5), map(int, said.split()), strict=True)))
     for k in (3, 4, 5):
         result = gd.knn(sphere, k=k).persist(verify=True)
         assert result.report.cache_hit
         assert not list(group_of(result).glob("marks/*"))
         assert not list(group_of(result).glob("partials/c/*"))
-        assert same(arrays(result), arrays(gd.knn(sphere, k=k).compute()))
+        with dask.config.set({"geodask.store": str(tmp_path / "own")}):
+            alone = gd.knn(sphere, k=k).persist()
+        assert same(arrays(result), arrays(alone))
+        assert 10 < alone.report.blocks_computed <= computed[k]
+        assert computed[k] <= 1.1 * alone.report.blocks_computed
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
