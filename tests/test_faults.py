@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import dask
 import numpy as np
@@ -32,7 +33,7 @@ def running(n_workers: int, **options: Any) -> Iterator[Client]:
 def truth_of(x: gd.Points) -> Any:
     """The result from threads, not stored."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("geodask.engine.executors.current_client", lambda: None)
+        patch.setattr("distributed.get_client", Mock(side_effect=ValueError))
         return gd.knn(x, k=4).compute()
 
 
