@@ -21,12 +21,12 @@ import subprocess, sys
 import dask
 import numpy as np
 import geodask as gd
-import geodask.engine.driver as driver
 import geodask.engine.execution as execution
+import geodask.engine.marks as marks
 import geodask.ops.compared as compared
 
 compared.TASK_WORK = (1.5e7, 5e12)
-driver.MARK_SECONDS = 0.01  # some blocks are marked before the disk is full
+marks.MARK_SECONDS = 0.01  # some blocks are marked before the disk is full
 execution.check_space = lambda *_: None  # as where others fill it during the run
 folder = sys.argv[1]
 mount = lambda options: subprocess.run(

@@ -446,7 +446,7 @@ def test_a_run_that_stops_goes_on_in_its_step(monkeypatch: pytest.MonkeyPatch, a
     manifold = gd.PoincareBall(6)
     x = gd.points(cloud(manifold, 6000), manifold)
     expected = gd.mean(x).compute()
-    monkeypatch.setattr("geodask.engine.driver.MARK_SECONDS", 0.0)
+    monkeypatch.setattr("geodask.engine.marks.MARK_SECONDS", 0.0)
     calls, limit = [0], 9 if at == "partial" else 2
     work = getattr(Mean, at)
 

@@ -1,6 +1,5 @@
 """Runs the missing tasks of a group, a bounded number at a time, and marks what is finished."""
 
-import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -10,18 +9,14 @@ from typing import Any
 
 from ..errors import JobError, StoreError
 from ..events import Stats, TaskDone, TaskStarted, Waited, Watcher
-from ..storage.claims import Claims
 from ..storage.group import Group
 from .base import DamagedBaseError
+from .blocks import POLL_SECONDS, Blocks
 from .executors import WINDOW, Executor, WorkersDiedError, taken
+from .marks import Marks
 from .missing import block_tasks, finish_keys, is_finished, partial_keys, state_key
 from .operation import Layout
 from .tasks import Done, Job, Task, run_task
-
-MARK_SECONDS = 1.0
-"""Finished objects are marked together, this often: what a killed run has to do again."""
-POLL_SECONDS = 0.5
-"""How often a run looks whether others have finished what it waits for."""
 
 ATTEMPTS = 3
 """How often partial results that turn out damaged are computed again."""
@@ -31,11 +26,7 @@ KILLS = 2
 
 @dataclass
 class Run:
-    """One run of a plan's missing tasks on an executor.
-
-    Others may run the same plan: blocks are claimed before they are computed, and what others have
-    finished is found by its marks.
-    """
+    """One run of a plan's missing tasks on an executor. Others may run the same plan (`Blocks`)."""
 
     job: Job
     group: Group
@@ -54,8 +45,8 @@ class Run:
 
     def __post_init__(self) -> None:
         self._bare = Group(self.group.objects, self.group.path, self.group.body)
-        self._claims = Claims(self.group.objects, self.group.claims)
-        self._ahead: deque[int] = deque()
+        self._blocks = Blocks(self.group, self.job.layout)
+        self._marks = Marks(self.group, self.check)
         self._todo: deque[Task] = deque()
         self._running: dict[Task, Any] = {}
         self._waiting: dict[int, int] = {}
@@ -65,26 +56,20 @@ class Run:
         self._suspects: deque[Task] = deque()
         self._alone: set[Task] = set()
         self._attempts: Counter[int] = Counter()
-        self._taken_at, self._again_at, self._batch = -math.inf, 0.0, 1
-        self._unmarked: dict[str, str] = {}
-        self._unmarked_stats = Stats()
-        self._marked_at, self._pause = time.monotonic(), MARK_SECONDS
-        self._emptied: list[str] = []
         self._ended: list[int] = []
 
     def run(self, blocks: Iterable[int]) -> None:
         """Returns when the blocks are finished. What is done stays marked, whatever happens."""
-        self._ahead.extend(blocks)
-        layout = self.job.layout
-        self._missing = {i: block_tasks(self.group, layout, i) for i in self._ahead}
+        self._missing = {i: block_tasks(self.group, self.job.layout, i) for i in blocks}
+        self._blocks.extend(self._missing)
         try:
-            while self._ahead or self._todo or self._running or self._suspects:
-                if not (self._ahead or self._todo or self._running):
+            while self._blocks or self._todo or self._running or self._suspects:
+                if not (self._blocks or self._todo or self._running):
                     self._todo.append(self._suspects.popleft())
                 self._fill()
                 if self._running:
                     self._collect()
-                elif self._ahead:
+                elif self._blocks:
                     self._mark()  # others may wait for it
                     time.sleep(POLL_SECONDS)
                     self.watch(Waited())
@@ -99,14 +84,13 @@ class Run:
 
     def release(self) -> None:
         """Lets others have what is claimed: the last thing a run does."""
-        self._claims.release()
+        self._blocks.release()
 
     def write(self, values: dict[str, Any]) -> None:
         """Writes and marks arrays of a single block, from here."""
         for name, each in values.items():
             key, digest, size = self.group.write(self.group.arrays[name], 0, each)
-            self._unmarked[key] = self.group.digests[key] = digest
-            self._unmarked_stats.bytes_written += size
+            self._marks.add({key: digest}, Stats(bytes_written=size))
         self._mark()
 
     # --- blocks ---------------------------------------------------------------------------------
@@ -123,32 +107,11 @@ class Run:
         self._submit(tasks)
 
     def _take_blocks(self) -> None:
-        """Claims the next blocks and plans them; some that will do for a second or longer."""
-        now = time.monotonic()
-        if not self._ahead or now < self._again_at:
-            return
-        each = len(self.job.layout.panels_of(self._ahead[0])) + 1
-        most = max(self._batch, -(-WINDOW * self.engine.slots // each))
-        mine = self._claims.take(map(self._part, self._ahead), most)
-        news = self.group.refresh()  # after the claim: who lets a block go has marked it before
-        left: deque[int] = deque()
-        for block in self._ahead:
-            if news and is_finished(self.group, self.job.layout, block):
-                self._note_found(block)
-            elif self._part(block) in mine:
-                self._plan_block(block)
-            else:
-                left.append(block)
-        self._ahead = left
-        if not self._todo:
-            self._again_at = now + POLL_SECONDS
-        elif now - self._taken_at < 1.0:
-            self._batch *= 2
-        self._taken_at = now
-
-    def _part(self, block: int) -> int:
-        """What is claimed for a block: the steps of an iteration belong together."""
-        return 0 if self.job.layout.iterative else block
+        mine, found = self._blocks.take(WINDOW * self.engine.slots)
+        for block in found:
+            self._note_found(block)
+        for block in mine:
+            self._plan_block(block)
 
     def _plan_block(self, block: int) -> None:
         missing = block_tasks(self.group, self.job.layout, block)
@@ -204,7 +167,7 @@ class Run:
         self.engine.look_after()
         found = taken(self._finished)
         if not found:
-            self._claims.renew()
+            self._blocks.renew()
             self.watch(Waited())
         for task, future in found:
             self._take_in(task, future)
@@ -217,17 +180,15 @@ class Run:
             self._take_failure(task, error)
             return
         self.stats.add(done.stats)
-        self._unmarked_stats.add(done.stats)
-        self._unmarked.update(done.digests)
-        self.group.digests.update(done.digests)
+        replaced = self._partial_keys(task.block) if task.panel is None else []
+        self._marks.add(done.digests, done.stats, replaced)
         if task.panel is None:
-            self._emptied += self._partial_keys(task.block)
             self._ended.append(task.block)
         elif task.block not in self._failed:
             self._waiting[task.block] -= 1
             if self._waiting[task.block] == 0 and not self.group.complete:
                 self._line_up(Task(task.block, None), first=True)
-        if time.monotonic() - self._marked_at > self._pause:
+        if self._marks.due:
             self._mark()
         work = self.job.operation.work(self.job.layout, task.block, task.panel)
         self.watch(TaskDone(work, done.stats, self._label(task)))
@@ -269,7 +230,7 @@ class Run:
         self.group.refresh()
         if self.group.complete:
             self._todo.clear()
-            self._ahead.clear()
+            self._blocks.clear()
         # Marks may name what was found damaged before the run, and is not there any more.
         layout = self.job.layout
         keys = [*finish_keys(self.group, layout, block), *self._partial_keys(block)]
@@ -279,22 +240,10 @@ class Run:
         return True
 
     def _mark(self) -> None:
-        begin = time.monotonic()
-        digests, stats = self._unmarked, self._unmarked_stats
-        self._unmarked, self._unmarked_stats = {}, Stats()
-        if digests:
-            # After the last read of what is marked here, and so proof of what was read.
-            self.check()
-            self.group.mark(digests, {"stats": vars(stats)})
-        self._marked_at = time.monotonic()
-        self._pause = max(MARK_SECONDS, 20 * (self._marked_at - begin))
-        # Partial results go only once the mark of what replaced them is written.
-        self.group.discard(self._emptied)
-        self._emptied = []
-        if not self.job.layout.iterative:
-            self._claims.let_go(self._ended)
+        self._marks.write()
+        self._blocks.let_go(self._ended)
         self._ended = []
-        self._claims.renew()
+        self._blocks.renew()
 
     def _partial_keys(self, block: int) -> list[str]:
         return partial_keys(self.group, self.job.layout, block)
