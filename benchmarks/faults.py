@@ -89,6 +89,8 @@ class Lab:
     seconds: float
     services: list[Service] = field(default_factory=list)
     clients: list[subprocess.Popen[str]] = field(default_factory=list)
+    starting: threading.Lock = field(default_factory=threading.Lock)
+    """Held while no host may start."""
 
     def start(self) -> None:
         log = {"FAULTY_SECONDS": str(self.seconds), "FAULTY_LOG": str(self.home / "written")}
@@ -117,8 +119,9 @@ class Lab:
 
     def _supervise(self) -> None:
         while not self._stop.wait(0.5):
-            for each in self.services:
-                each.ensure()
+            with self.starting:
+                for each in self.services:
+                    each.ensure()
 
     def stop(self) -> None:
         self._stop.set()
@@ -211,8 +214,14 @@ def fill_disk(lab: Lab, rng: np.random.Generator) -> None:
 
 def forbid_writing(lab: Lab, rng: np.random.Generator) -> None:
     disk = str(lab.store.parent)
+    # A host that starts meanwhile would keep a mount of its own that is read-only for good.
+    with lab.starting:
+        _forbid_writing(disk, rng.uniform(0.2, 3))
+
+
+def _forbid_writing(disk: str, seconds: float) -> None:
     if subprocess.run(["mount", "-o", "remount,ro", disk], capture_output=True).returncode == 0:
-        time.sleep(rng.uniform(0.2, 3))
+        time.sleep(seconds)
     subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
 
 
