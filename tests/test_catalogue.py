@@ -221,6 +221,26 @@ FORGOTTEN = ("admission", "grown-from", "leases", "limit", "pins", "usage")
 """Without such a note nothing is wrong: it is as if it had never been written."""
 
 
+def test_verify_says_nothing_of_what_is_written_or_goes_meanwhile(
+    x: gd.Points, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gd.knn(x, k=2).persist()
+    (store / "usage").mkdir(exist_ok=True)
+    (store / "usage" / "one.partial").write_text("half")
+    assert gd.store().verify().empty
+    get, store_now = Objects.get, gd.store()
+    (entry,) = store.glob("knn-*")
+
+    def evicted_meanwhile(self: Objects, key: str) -> Any:
+        found = get(self, key)
+        if key == f"{entry.name}/indices/zarr.json" and entry.exists():
+            entry.rename(store / "gone")
+        return found
+
+    monkeypatch.setattr(Objects, "get", evicted_meanwhile)
+    assert store_now.verify(entry.name).empty
+
+
 def test_verify_of_one_entry_looks_at_that_alone(x: gd.Points) -> None:
     good, bad = (gd.knn(x, k=k).persist().report for k in (3, 4))
     flip(Path(bad.url) / "indices" / "c" / "0" / "0", Path())

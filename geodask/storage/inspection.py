@@ -1,6 +1,7 @@
 """Every object of a store compared with its digest; nothing is changed."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from .entries import NOTES, PINS
 from .eviction import LIMIT
@@ -16,10 +17,20 @@ FOLDERS = ("admission", LEASES, NOTES, PINS, TOMBSTONES, USAGE)
 """What they hold was written by `put_note`."""
 
 
-def damages(objects: Objects, path: str) -> Iterator[tuple[str, str]]:
-    """What is damaged of the group at a path: (key, problem)."""
+def damages(objects: Objects, path: str) -> list[tuple[str, str]]:
+    """What is damaged of the group at a path: (key, problem). Nothing where it goes meanwhile."""
     root = f"{path}/zarr.json"
-    body = root_body(objects.get(root))
+    before = objects.get(root)
+    found = list(_damages(objects, path, root, root_body(before)))
+    if not found:
+        return []
+    if before is None:
+        return found if any(objects.keys(f"{path}/")) else []
+    after = objects.get(root)
+    return found if after is not None and bytes(after) == bytes(before) else []
+
+
+def _damages(objects: Objects, path: str, root: str, body: Any) -> Iterator[tuple[str, str]]:
     if body is None:
         yield root, "missing or altered"
         return
@@ -63,6 +74,7 @@ def _marked(group: Group) -> Iterator[tuple[str, str]]:
 def note_damages(objects: Objects) -> Iterator[tuple[str, str]]:
     """What is damaged of the notes beside the groups."""
     keys = [key for folder in FOLDERS for key in objects.keys(f"{folder}/")]
+    keys = [key for key in keys if not key.endswith(".partial")]  # being written
     for key in (*keys, LIMIT):
         if get_note(objects, key) is None and objects.get(key) is not None:
             yield key, "altered"
