@@ -95,11 +95,17 @@ def test_pairs_that_were_asked_for_come_back(x: gd.Points) -> None:
     assert again(plan.asked).mean_average_precision(found.ranks) == found.mean_average_precision
 
 
+class Own(gd.Sphere):
+    """A space of the user's."""
+
+
 def test_what_is_in_memory_or_not_registered_is_refused(x: gd.Points) -> None:
     with pytest.raises(gd.SpecError, match=r"reads its rows from storage.*x\.save\(path\)"):
         to_spec(gd.knn(gd.points(ROWS, SPHERE), k=2))
     with pytest.raises(gd.SpecError, match="made of what geodask registers, but PosixPath came"):
         to_spec(Path("x"))
+    with pytest.raises(gd.SpecError, match="made of what geodask registers, but Own came"):
+        to_spec(Own(3))
     good = to_spec(gd.knn(x, k=2))
     wrong: list[Any] = [
         {**good, "is": "Popen"},

@@ -38,6 +38,7 @@ _HOMES = {
     "ops.rowwise": "Pointwise Verb",
     "ops.within": "WithinPlan",
 }
+_SPACES = "geodask.manifolds."
 _FUNCTIONS = {"engine.arrow": "decode_columns decode_ids decode_lists"}
 
 
@@ -72,7 +73,7 @@ def to_spec(value: Any) -> Any:
 
 def _tagged(value: Any) -> dict[str, Any] | None:
     """A value of another class, under the name of what `_built` makes of it."""
-    if isinstance(value, Manifold):
+    if isinstance(value, Manifold) and type(value).__module__.startswith(_SPACES):
         return {"space": value.to_spec()}
     if isinstance(value, Remote):
         return {"remote": [value.root, value.options]}
