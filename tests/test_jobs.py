@@ -15,12 +15,12 @@ from typing import Any
 import dask
 import numpy as np
 import pytest
-from distributed import Client
+from distributed import Client, get_client
 
 import geodask as gd
 from detached import Detached, detached
 from geodask.config import settings, using
-from geodask.engine import drive, jobs
+from geodask.engine import drive, jobs, submission
 from geodask.engine.jobs import Job
 from geodask.engine.live import MOST, TOPIC, Live
 from geodask.engine.result import complete_group
@@ -495,3 +495,54 @@ def test_a_job_that_is_told_of_too_late_is_not_begun(tmp_path: Path) -> None:
     with drive.Telling(record, {"task": "t", "passes": 1, "killed": {}}, None) as _:
         raise drive.Stopped
     assert record.state["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "next_one", [{"task": "t", "driver": "another"}, {"task": "resumed", "status": "queued"}]
+)
+def test_a_driver_that_was_replaced_says_nothing_and_stops(
+    tmp_path: Path, next_one: dict[str, Any]
+) -> None:
+    record = asked(tmp_path, status="queued", task="t")
+    old = drive.Telling(record, {"task": "t", "killed": {}}, None)
+    with old:
+        record.tell({"status": "completed", "results": ["url"], **next_one})
+        old._look_and_tell()
+        with pytest.raises(drive.Stopped):
+            old.note(None)
+    assert {**record.state, "updated": 0} == {
+        "status": "completed",
+        "results": ["url"],
+        "updated": 0,
+        **next_one,
+    }
+
+
+def test_a_driver_that_is_begun_again_after_the_end_does_nothing(client: Client) -> None:
+    del client
+    for state in ({"status": "completed", "task": "t"}, {"status": "queued", "task": "other"}):
+        record = new_record(open_objects(dask.config.get("geodask.store")), ASKED)
+        record.tell(state)
+        get_client().submit(drive.drive, record.objects, record.id, "t", pure=False).result()
+        assert {**record.state, "updated": 0} == {**state, "updated": 0}
+
+
+def test_a_driver_that_cannot_read_its_plan_says_so(client: Client) -> None:
+    del client
+    record = new_record(open_objects(dask.config.get("geodask.store")), ASKED)
+    record.tell({"status": "queued", "task": "t"})
+    get_client().submit(drive.drive, record.objects, record.id, "t", pure=False).result()
+    assert record.state["status"] == "failed"
+    assert "must be what geodask wrote" in record.state["error"]["message"]
+
+
+def test_a_job_that_is_resumed_while_it_runs_blames_no_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    monkeypatch.setattr(submission, "lasting_client", lambda: None)
+    monkeypatch.setattr(submission, "start", lambda *_, blame: seen.append(blame))
+    for status in ("running", "interrupted", "failed"):
+        record = asked(tmp_path, status=status, process=identity())
+        Job(record).resume()
+    assert seen == [False, True, True]

@@ -7,19 +7,22 @@ from contextlib import suppress
 from threading import Event as Flag
 from threading import Lock, Thread
 from typing import Any
+from uuid import uuid4
 
 from ..config import Settings, using
 from ..errors import JobError, StoreError
 from ..events import Event, PlanEnded, PlanStarted, StepStarted, TaskDone, TaskStarted, told
 from ..storage.objects import Objects
 from ..storage.process import identity
-from ..storage.records import Record, record_of
+from ..storage.records import ENDED, Record, record_of
 from .executors import ClusterLostError
 from .live import TOPIC
 from .specs import from_spec
 
 TELL_SECONDS = 1.0
 """How often the state is written."""
+OWN = ("task", "driver")
+"""What a state tells its driver by."""
 TEXT = 20_000
 """Letters of a traceback that are kept, from its end."""
 
@@ -37,26 +40,35 @@ def drive(objects: Objects, job: str, task: str) -> None:
 
     secede()
     record = record_of(objects, job)
-    asked, before = record.asked, record.state
+    before = record.state
+    if before.get("task", task) != task or before.get("status") in ENDED:
+        return  # it was resumed, or has ended
     killed = Counter(before.get("killed", {}))
     killed.update(before.get("under_way", ()))  # the driver before has not ended: its worker died
-    here = {"killed": tuple(killed.items()), "store_options": objects.options}
-    current = Settings(**{**asked["settings"], **here})
-    plan = from_spec(asked["plan"])
-    known = {"task": task, "passes": plan.passes, "killed": dict(killed)}
-    telling = Telling(record, known, get_worker())
-    with telling, using(current), told(telling.note):
-        telling.note(None)
-        plan.persist()
+    telling = Telling(record, {"task": task, "killed": dict(killed)}, get_worker())
+    with telling:
+        asked = record.asked
+        here = {"killed": tuple(killed.items()), "store_options": objects.options}
+        plan = from_spec(asked["plan"])
+        telling.state["passes"] = plan.passes
+        with using(Settings(**{**asked["settings"], **here})), told(telling.note):
+            telling.note(None)
+            plan.persist()
 
 
 class Telling:
-    """Writes the state of a job while it runs, and how it ended."""
+    """Writes the state of a job while it runs, and how it ended.
+
+    The last driver that began has the say: one before it may have been cut off, or stopped and not
+    be dead, or be about to notice that it was cancelled. It stops, and writes nothing any more.
+    """
 
     def __init__(self, record: Record, known: dict[str, Any], worker: Any):
         self._record, self._worker = record, worker
         self.state = {
             **known,
+            "driver": uuid4().hex,
+            "passes": 1,
             "status": "running",
             "process": identity(),
             "started": time.time(),
@@ -100,6 +112,7 @@ class Telling:
         self.state.update(state, done=found, rate=0.0)
 
     def __enter__(self) -> None:
+        self._record.tell(self.state)
         self._look_and_tell()
         self._thread.start()
 
@@ -131,6 +144,10 @@ class Telling:
     def _tell(self, **more: float) -> None:
         with self._lock:
             self.state.update(more, under_way=sorted(self._under_way.copy()))
+            found = self._record.state
+            if any(found.get(part, self.state[part]) != self.state[part] for part in OWN):
+                self._stop.set()
+                return
             self._record.tell(self.state)
         with suppress(Exception):  # only a view of it, and the scheduler may be away
             told = ("status", "done", "total", "rate", "step", "passes", "results")

@@ -10,14 +10,13 @@ from typing import Any
 from ..errors import JobError
 from ..storage.objects import Objects
 from ..storage.process import is_gone
-from ..storage.records import Record
+from ..storage.records import ENDED, Record
 from .executors import current_client
 from .explain import duration
 from .html import Shown
 from .live import look
 from .specs import from_spec
 
-ENDED = ("completed", "failed", "cancelled")
 OVER = (*ENDED, "interrupted")
 POLL_SECONDS = 0.2
 LOST_SECONDS = 5.0
@@ -154,8 +153,9 @@ class Job(Shown):
         from .submission import lasting_client, start
 
         client = lasting_client()
+        runs = self.status == "running"  # then nothing has ended the worker of its driver
         self._record.restore()
-        start(self._record, client)
+        start(self._record, client, blame=not runs)
 
     def __await__(self) -> Generator[Any, None, Any]:
         return asyncio.to_thread(self.result).__await__()

@@ -89,8 +89,11 @@ def record_plan(plan: Any, objects: Objects, current: Settings, name: str | None
     return new_record(objects, asked)
 
 
-def start(record: Record, client: Any) -> None:
-    """Starts a driver of a job on a client's cluster; returns once the scheduler knows of it."""
+def start(record: Record, client: Any, *, blame: bool = True) -> None:
+    """Starts a driver of a job on a client's cluster; returns once the scheduler knows of it.
+
+    ``blame`` the tasks that were under way for the end of the driver before, where there was one.
+    """
     from distributed import fire_and_forget
 
     from .drive import drive
@@ -105,7 +108,7 @@ def start(record: Record, client: Any) -> None:
     task = f"gd-job-{record.id}-{uuid4().hex[:8]}"
     before = record.state
     kept = {part: before[part] for part in ("killed", "under_way") if part in before}
-    if before.get("status") == "failed":  # its cause was mended
+    if not blame or before.get("status") == "failed":  # its cause was mended
         kept.clear()
     record.tell({**kept, "status": "queued", "task": task})
     how = {"pure": False, "priority": asked["priority"]}

@@ -20,6 +20,8 @@ from .keys import KEY_BYTES, canonical
 from .objects import Objects
 from .seal import get_note, put_note
 
+ENDED = ("completed", "failed", "cancelled")
+"""Statuses that stay, unless the job is resumed."""
 ID = re.compile(r"[0-9a-f]{15}")
 ENTRY = re.compile(rf"[a-z-]+-[0-9a-f]{{{2 * KEY_BYTES}}}")
 
