@@ -51,20 +51,29 @@ class Attempt(Future):
             if ended.status != "finished" and not all(each.done() for each in self.tries):
                 return
             try:
-                self.answer(*ended.result(timeout=FETCH_SECONDS))
+                if ended.status == "error":
+                    self._fail(ended.exception(FETCH_SECONDS), ended.traceback(FETCH_SECONDS))
+                else:
+                    self.answer(*ended.result(FETCH_SECONDS))
+            except TimeoutError:
+                ended.add_done_callback(self._settle)
+                return
             except Exception as raised:
-                if isinstance(raised, TimeoutError) and ended.status != "error":
-                    ended.add_done_callback(self._settle)
-                    return
-                with suppress(InvalidStateError):
-                    self.set_exception(in_words(raised, self))
+                self._fail(raised, None)
         self._give_up()
+
+    def _fail(self, error: BaseException, trace: Any) -> None:
+        # The client holds the error for as long as somebody has the future that holds it: no frame
+        # of ours may be in its traceback.
+        with suppress(InvalidStateError):
+            self.set_exception(in_words(error.with_traceback(trace), self))
 
     def _give_up(self) -> None:
         with suppress(Exception):  # of a client that is closed, or has lost its scheduler
             for each in self.tries:
                 if not each.done():
                     each.cancel()
+        self.tries = []
 
 
 def in_words(error: BaseException, where: Any) -> BaseException:
@@ -78,6 +87,12 @@ def in_words(error: BaseException, where: Any) -> BaseException:
         )
     if isinstance(error, CancelledError):
         return lost(error)
+    if not isinstance(error, Exception):
+        return JobError(
+            "A call must return, or raise an Exception",
+            came=f"{type(error).__name__} came: {error}",
+            do=AGAIN,
+        )
     said = str(error)
     if "geodask" in said and ("No module named" in said or "Can't get attribute" in said):
         return JobError(

@@ -52,7 +52,7 @@ class Executor(Protocol):
         self, function: Callable[..., Any], shared: tuple[Any, ...], calls: Calls
     ) -> list[Any]:
         """Futures of ``function(*shared, *own)``: with ``add_done_callback``, ``result`` and
-        ``cancel``. What calls share travels once, whatever their number."""
+        ``cancel``. What calls share is packed once, whatever their number."""
         ...
 
     def look_after(self) -> None:

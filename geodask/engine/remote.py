@@ -42,13 +42,24 @@ ANSWER_SECONDS = 60.0
 @contextmanager
 def connected(client: Any, settings: Settings) -> Iterator["Dask"]:
     """The workers of a client, which may come and go."""
+    if client.asynchronous:
+        raise JobError(
+            "A plan runs with a client that waits for answers",
+            came="an asynchronous one came",
+            do="Run it in a thread: await asyncio.to_thread(plan.persist).",
+        )
     engine = Dask(client, 1, settings.priority, settings.retries)
-    engine.count_slots()
-    with listening(client, engine.name, engine.hear):
-        try:
-            yield engine
-        finally:
-            engine.leave()
+    try:
+        engine.count_slots()
+        with listening(client, engine.name, engine.hear):
+            try:
+                yield engine
+            finally:
+                engine.leave()
+    except Exception as error:  # Dask has many for this
+        if type(error).__module__.startswith("geodask.") or client.status == "running":
+            raise
+        raise lost(error) from error
 
 
 @dataclass
