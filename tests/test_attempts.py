@@ -97,6 +97,16 @@ def test_a_client_that_is_closed_meanwhile_is_a_lost_cluster(cluster: Any) -> No
         connected(client, settings()).__enter__()
 
 
+def test_workers_that_go_while_they_are_asked_are_waited_for(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, gone = client.run, [{}, {"tcp://127.0.0.1:9": OSError("gone")}]
+    monkeypatch.setattr(client, "run", lambda *a, **k: gone.pop() if gone else run(*a, **k))
+    with connected(client, settings()) as engine:
+        assert engine.memory_limit() > 1 << 20
+        assert not gone
+
+
 def test_an_asynchronous_client_is_refused_in_words(cluster: Any, store: Any) -> None:
     manifold = gd.Sphere(4)
     plan = gd.knn(gd.points(manifold.random(50, seed=0), manifold), k=2)

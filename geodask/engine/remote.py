@@ -25,9 +25,9 @@ from ..errors import JobError, StoreError
 from ..events import Watcher
 from .answers import listening
 from .attempts import AGAIN, Attempt, in_words, lost
-from .executors import LOOK_SECONDS, Calls, ClusterLostError, takable_bytes
+from .executors import LOOK_SECONDS, Calls, ClusterLostError
 from .remaining import TOPIC, Remaining
-from .workers import Setup, Visit, meet, perform
+from .workers import Setup, Visit, meet, own_room, perform
 
 LATE, LATE_SECONDS = 3.0, 5.0
 """A call is late after so many times the longest that has ended, and so many seconds at least."""
@@ -203,10 +203,8 @@ class Dask:
         return self.client.sync(ask, callback_timeout=ANSWER_SECONDS, **arguments)
 
     def everywhere(self, function: Callable[..., Any], *args: Any) -> list[Any]:
-        found = self._said(function, *args)
-        if not found:
+        while not (found := self._said(function, *args)):
             self._await_worker()
-            found = self._said(function, *args)
         return found
 
     def _said(self, function: Callable[..., Any], *args: Any) -> list[Any]:
@@ -239,12 +237,11 @@ class Dask:
     def memory_limit(self) -> int:
         workers = self.client.scheduler_info(n_workers=-1)["workers"]
         hosts = Counter(worker["host"] for worker in workers.values())
-        own = self.client.run(takable_bytes)
+        none: dict[str, Any] = {"memory_limit": 0, "host": None}
+        found = [(workers.get(address, none), room) for address, room in self.everywhere(own_room)]
         return min(
-            worker["memory_limit"] or own[address] // hosts[worker["host"]]
-            for address, worker in workers.items()
-            if address in own
+            each["memory_limit"] or room // max(1, hosts[each["host"]]) for each, room in found
         )
 
     def threads_each(self) -> int:
-        return max(self.client.nthreads().values())
+        return max(self.count_slots().values(), default=1)

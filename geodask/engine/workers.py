@@ -18,6 +18,7 @@ from ..arrays.threads import keep_freed_blocks
 from ..errors import JobError, StoreError
 from ..storage.objects import Objects
 from .answers import tell
+from .executors import takable_bytes
 from .tasks import loaded_bytes
 
 
@@ -84,6 +85,11 @@ def perform(packed: bytes, own: bytes) -> tuple[float, Any]:
     answer = time.perf_counter() - begin, found
     tell(listener, answer)
     return answer
+
+
+def own_room(dask_worker: Any) -> tuple[str, int]:
+    """On a worker: its address, and the bytes that it could take if it were alone."""
+    return dask_worker.address, takable_bytes()
 
 
 class Setup(WorkerPlugin):
