@@ -46,8 +46,13 @@ def script(name: str) -> str:
     return str(BENCHMARKS / f"{name}.py")
 
 
+SELF = ("--self-join", "--data", "clustered")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [("--queries", "40"), ("--self-join", "--data", "clustered")])
+@pytest.mark.parametrize(
+    "options", [("--queries", "40"), pytest.param(SELF, marks=pytest.mark.long)]
+)
 def test_nearest_neighbours_on_the_sphere(tmp_path: Path, options: tuple[str, ...]) -> None:
     size = ("--rows", "500", "--repeats", "2", "--sample", "20", "--k", "5")
     printed, found = run(tmp_path, script("knn_sphere"), *size, *options)
@@ -87,6 +92,7 @@ def test_admission(tmp_path: Path, options: tuple[str, ...]) -> None:
     assert "ids and neighbours in the table right: True" in printed
 
 
+@pytest.mark.long
 def test_a_missing_peer_is_left_out_and_named(tmp_path: Path) -> None:
     code = (
         "import sys, knn_sphere, peers; peers.installed = lambda module: False; "
@@ -113,7 +119,7 @@ HYPERBOLIC = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nearest_neighbours_in_the_ball(tmp_path: Path) -> None:
     size = ("--rows", "600", "--repeats", "2", "--queries", "60", "--k", "5")
     data = ("--dimensions", "3", "6", "--steps", "0.6", "1.9", "--join-dimension", "6")
@@ -195,7 +201,7 @@ CLAIMED = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_means_from_zarr(tmp_path: Path) -> None:
     size = ("--rows", "3000", "--dimensions", "5", "--repeats", "2")
     printed, found = run(tmp_path, script("mean"), *size)
@@ -214,7 +220,7 @@ def test_means_from_zarr(tmp_path: Path) -> None:
             assert 0 <= row["gradient"] < 2e-8
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_accuracy_by_verb(tmp_path: Path) -> None:
     printed, found = run(tmp_path, script("accuracy"), "--rows", "4")
     kinds = {(row["space"], row["verb"], row["dtype"]) for row in found["rows"]}

@@ -90,8 +90,7 @@ def test_sigkill_then_half_the_memory_and_the_other_executor(
     script = tmp_path / "child.py"
     script.write_text(CHILD)
     group = start_and_kill(script, store, first, at=tasks * 2 // 5)
-    marked = finished(group)
-    assert 0 < marked < tasks
+    assert finished(group) > 0
 
     if second == "dask":
         request.getfixturevalue("client")
@@ -99,7 +98,7 @@ def test_sigkill_then_half_the_memory_and_the_other_executor(
     with dask.config.set({"geodask.memory-per-task": needed // 2}):
         resumed = gd.knn(sphere, k=4).persist()
     assert not resumed.report.cache_hit
-    assert resumed.report.blocks_stored > 0
+    assert resumed.report.blocks_stored > 0 < resumed.report.blocks_computed
     assert resumed.report.blocks_computed + resumed.report.blocks_stored == tasks
     for name in ("indices", "distances", "certified"):
         assert np.asarray(getattr(resumed, name)).tobytes() == getattr(truth, name).tobytes()
