@@ -216,13 +216,10 @@ def forbid_writing(lab: Lab, rng: np.random.Generator) -> None:
     disk = str(lab.store.parent)
     # A host that starts meanwhile would keep a mount of its own that is read-only for good.
     with lab.starting:
-        _forbid_writing(disk, rng.uniform(0.2, 3))
-
-
-def _forbid_writing(disk: str, seconds: float) -> None:
-    if subprocess.run(["mount", "-o", "remount,ro", disk], capture_output=True).returncode == 0:
-        time.sleep(seconds)
-    subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        forbidden = subprocess.run(["mount", "-o", "remount,ro", disk], capture_output=True)
+        if forbidden.returncode == 0:
+            time.sleep(rng.uniform(0.2, 3))
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
 
 
 def kill_client(lab: Lab, rng: np.random.Generator) -> None:

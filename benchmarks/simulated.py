@@ -2,7 +2,7 @@
 
 They do not watch over themselves: each would look at the threads of all, a hundred times a second.
 
-python benchmarks/simulated.py SCHEDULER_FILE COUNT FOLDER
+    python benchmarks/simulated.py SCHEDULER_FILE COUNT FOLDER
 """
 
 import asyncio

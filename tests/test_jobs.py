@@ -518,8 +518,8 @@ def test_a_driver_that_was_replaced_says_nothing_and_stops(
     }
 
 
-def test_a_driver_that_is_begun_again_after_the_end_does_nothing(client: Client) -> None:
-    del client
+@pytest.mark.usefixtures("client")
+def test_a_driver_that_is_begun_again_after_the_end_does_nothing() -> None:
     for state in ({"status": "completed", "task": "t"}, {"status": "queued", "task": "other"}):
         record = new_record(open_objects(dask.config.get("geodask.store")), ASKED)
         record.tell(state)
@@ -527,8 +527,8 @@ def test_a_driver_that_is_begun_again_after_the_end_does_nothing(client: Client)
         assert {**record.state, "updated": 0} == {**state, "updated": 0}
 
 
-def test_a_driver_that_cannot_read_its_plan_says_so(client: Client) -> None:
-    del client
+@pytest.mark.usefixtures("client")
+def test_a_driver_that_cannot_read_its_plan_says_so() -> None:
     record = new_record(open_objects(dask.config.get("geodask.store")), ASKED)
     record.tell({"status": "queued", "task": "t"})
     get_client().submit(drive.drive, record.objects, record.id, "t", pure=False).result()

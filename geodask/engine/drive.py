@@ -112,8 +112,7 @@ class Telling:
         self.state.update(state, done=found, rate=0.0)
 
     def __enter__(self) -> None:
-        self._record.tell(self.state)
-        self._look_and_tell()
+        self._look_and_tell(begins=True)
         self._thread.start()
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
@@ -136,16 +135,19 @@ class Telling:
             with suppress(StoreError):  # the next time may do, and the plan itself will say
                 self._look_and_tell()
 
-    def _look_and_tell(self) -> None:
+    def _look_and_tell(self, *, begins: bool = False) -> None:
         if self._record.cancelled:
             self._stop.set()
-        self._tell()
+        self._tell(begins=begins)
 
-    def _tell(self, **more: float) -> None:
+    def _is_replaced(self) -> bool:
+        found = self._record.state
+        return any(found.get(part, self.state[part]) != self.state[part] for part in OWN)
+
+    def _tell(self, *, begins: bool = False, **more: float) -> None:
         with self._lock:
             self.state.update(more, under_way=sorted(self._under_way.copy()))
-            found = self._record.state
-            if any(found.get(part, self.state[part]) != self.state[part] for part in OWN):
+            if not begins and self._is_replaced():
                 self._stop.set()
                 return
             self._record.tell(self.state)

@@ -12,7 +12,7 @@ from ..storage.entries import SCRATCH
 from ..storage.group import DamagedError, Group, create, find
 from ..storage.keys import canonical, content_key
 from ..storage.leases import Lease, hold
-from ..storage.objects import Objects, memory_objects, open_store
+from ..storage.objects import PARTIAL, Objects, memory_objects, open_store
 from ..storage.usage import counter
 from .admission import Admitted
 from .base import DamagedBaseError
@@ -309,4 +309,4 @@ def names(group: Group) -> list[str]:
 
 def _passing(key: str) -> bool:
     """Whether an object is a trace of the store's own work: a probe, or a write cut short."""
-    return key.startswith("visible-") or key.endswith(".partial")
+    return key.startswith("visible-") or key.endswith(PARTIAL)

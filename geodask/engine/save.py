@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 STORED_BYTES = 8 << 20
 ATTEMPTS = 20
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+"""What renaming a folder fails with where another lies."""
 
 
 def save_points(x: "Points", path: str | Path, overwrite: bool) -> None:
@@ -37,7 +39,10 @@ def save_points(x: "Points", path: str | Path, overwrite: bool) -> None:
     partial, old = (path.with_name(f"{path.name}.{token}.{end}") for end in ("partial", "old"))
     try:
         _write(x, partial)
-        _swap(partial, path, old) if overwrite else _place(partial, path)
+        if overwrite:
+            _swap(partial, path, old)
+        else:
+            _place(partial, path)
     except BaseException:
         if old.exists() and not path.exists():
             old.rename(path)
@@ -64,7 +69,7 @@ def _place(partial: Path, path: Path) -> None:
     try:
         partial.rename(path)
     except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+        if error.errno in (*TAKEN, errno.ENOTDIR):
             raise _exists(path) from error  # saved there since
         raise
 
@@ -78,8 +83,7 @@ def _swap(partial: Path, path: Path, old: Path) -> None:
             partial.rename(path)
             return
         except OSError as error:  # another process has just saved there
-            taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST)
-            if not taken or attempt == ATTEMPTS - 1:
+            if error.errno not in TAKEN or attempt == ATTEMPTS - 1:
                 raise
 
 

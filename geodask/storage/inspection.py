@@ -8,7 +8,7 @@ from .eviction import LIMIT
 from .group import DamagedError, Group, find, root_body
 from .keys import content_key, digest
 from .leases import FOLDER as LEASES
-from .objects import Objects
+from .objects import PARTIAL, Objects
 from .seal import get_note, parsed, unsealed
 from .tombstones import FOLDER as TOMBSTONES
 from .usage import FOLDER as USAGE
@@ -74,7 +74,7 @@ def _marked(group: Group) -> Iterator[tuple[str, str]]:
 def note_damages(objects: Objects) -> Iterator[tuple[str, str]]:
     """What is damaged of the notes beside the groups."""
     keys = [key for folder in FOLDERS for key in objects.keys(f"{folder}/")]
-    keys = [key for key in keys if not key.endswith(".partial")]  # being written
+    keys = [key for key in keys if not key.endswith(PARTIAL)]
     for key in (*keys, LIMIT):
         if get_note(objects, key) is None and objects.get(key) is not None:
             yield key, "altered"

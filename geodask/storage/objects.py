@@ -19,6 +19,9 @@ from ..errors import StoreError
 from . import access
 
 ATTEMPTS = 5
+PARTIAL = ".partial"
+"""How keys end that Zarr is writing in a folder: until they are whole, or for good if it was cut
+short."""
 
 
 class Objects:
