@@ -26,8 +26,9 @@ from .progress import Progress
 from .sources import is_settled
 
 DIGEST_BYTES = 16 << 20
-SPAN_BYTES = 256 << 20
-"""Rows of a task, at least: where it begins and ends, storage may have to be decoded twice."""
+SPAN_BYTES = 128 << 20
+"""Rows of a task, at least: where it begins and ends, storage may have to be decoded twice. Larger
+ones leave cores without work at the end."""
 SAVE_SECONDS = 1.0
 """Digests are stored this often, or so seldom that it takes a twentieth of the time."""
 
