@@ -68,6 +68,18 @@ def test_parquet_in_a_bucket_is_that_of_a_folder(
     assert list(some.ids or ())[:2] == ["doc 501", "doc 502"]
 
 
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What s3fs asks for from now on."""
+    call, seen = S3FileSystem._call_s3, []
+
+    async def note(self: S3FileSystem, method: str, *arguments: Any, **options: Any) -> Any:
+        seen.append(method)
+        return await call(self, method, *arguments, **options)
+
+    monkeypatch.setattr(S3FileSystem, "_call_s3", note)
+    return seen
+
+
 def test_a_file_in_a_bucket_is_recognised_by_its_etag(
     bucket: str, server: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -81,6 +93,21 @@ def test_a_file_in_a_bucket_is_recognised_by_its_etag(
     assert run().report.cache_hit
     files.put(str(write(tmp_path / "rows", ROWS[::-1]) / "part-0.parquet"), f"{bucket}/rows/")
     assert not run().report.cache_hit
+
+
+def test_a_file_that_is_read_in_pieces_is_asked_for_its_state_once(
+    bucket: str, server: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(write(tmp_path / "rows"), f"{bucket}/rows", server)
+    x = gd.points(f"{bucket}/rows/part-0.parquet", SPHERE, **TABLE, storage_options=server)
+    asked = calls(monkeypatch)
+    for start in range(0, len(x), 10):
+        assert np.array_equal(x.read(start, start + 10), ROWS[start : start + 10][: len(x) - start])
+    assert asked.count("head_object") <= 2
+    before = asked.count("head_object")
+    x.source.fingerprint()
+    x.source.fingerprint()
+    assert asked.count("head_object") == before + 2  # who asks for a change gets what is true now
 
 
 @pytest.mark.usefixtures("reader")
@@ -121,13 +148,7 @@ def test_the_chunks_of_an_array_are_listed_at_once(
     zarr.create_array(tmp_path / "rows", data=ROWS, chunks=(50, 4))
     put(tmp_path / "rows", f"{bucket}/rows", server)
     x = gd.points(f"{bucket}/rows", SPHERE, storage_options=server)
-    call, seen = S3FileSystem._call_s3, []
-
-    async def note(self: S3FileSystem, method: str, *arguments: Any, **options: Any) -> Any:
-        seen.append(method)
-        return await call(self, method, *arguments, **options)
-
-    monkeypatch.setattr(S3FileSystem, "_call_s3", note)
+    seen = calls(monkeypatch)
     states = x.source.fingerprint()
     assert len(states or []) == 13
     assert 0 < len(seen) < 5

@@ -1,11 +1,14 @@
 """Files of this machine, or of a bucket: what tells of a change, how they are found and opened."""
 
+import math
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ from ..storage.objects import Objects
 IDENTITIES = ("ETag", "etag", "md5Hash", "Content-MD5", "Digest", "generation", "blob_id")
 TIMES = ("LastModified", "Last-Modified", "last_modified", "updated", "mtime", "created")
 NEVER_SETTLED = 1 << 62
+RECENT_SECONDS = 1.0
+"""So long the state of a file in a bucket is taken for what it is, while it is read in pieces."""
 
 
 class Files(ABC):
@@ -32,6 +37,10 @@ class Files(ABC):
     def state(self, path: str) -> list[Any]:
         """That of one file."""
         return self.states([path])[0]
+
+    def recent_state(self, path: str) -> list[Any]:
+        """The same, or what it was a moment ago where asking takes long."""
+        return self.state(path)
 
     @abstractmethod
     def opened(self, path: str) -> Any:
@@ -131,7 +140,15 @@ class Remote(Files):
             # A folder a chunk is one listing of all, not one of each.
             found = system.find(common, maxdepth=1 if len(folders) == 1 else None, detail=True)
             listed = {system.unstrip_protocol(name): entry for name, entry in found.items()}
-        return [_state(path, listed.get(path) or system.info(path)) for path in paths]
+        now = time.monotonic()
+        states = [_state(path, listed.get(path) or system.info(path)) for path in paths]
+        for path, state in zip(paths, states, strict=True):
+            _last(self, path)[:] = now, state
+        return states
+
+    def recent_state(self, path: str) -> list[Any]:
+        when, state = _last(self, path)
+        return state if time.monotonic() - when < RECENT_SECONDS else self.state(path)
 
     @contextmanager
     def opened(self, path: str) -> Iterator[Any]:
@@ -164,6 +181,12 @@ def files_of(objects: Objects) -> Files:
     """How the files of a store are reached."""
     local = local_path(objects.url) is not None
     return LOCAL if local else Remote(objects.url, objects.options)
+
+
+@lru_cache(maxsize=1024)
+def _last(files: Remote, path: str) -> list[Any]:
+    """When the state of a file was seen last, and what it was."""
+    return [-math.inf, []]
 
 
 def _state(path: str, info: dict[str, Any]) -> list[Any]:

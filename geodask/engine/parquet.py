@@ -58,7 +58,7 @@ class Table(Source):
         path, number = self.paths[self.groups[i, 0]], int(self.groups[i, 1])
         rows = int(self.groups[i, 2] - (self.groups[i - 1, 2] if i else 0))
         with reading(f"{path}, row group {number},"):
-            file = File(self.files, path, tuple(self.files.state(path)))
+            file = File(self.files, path, tuple(self.files.recent_state(path)))
             group = RowGroup(file, number, self.columns, self.decode, self.shape[1:])
             if rows > self._rows_in(SMALL_BYTES) and not file.is_ipc:
                 table = self.paths[0], self.columns
