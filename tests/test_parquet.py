@@ -3,6 +3,7 @@
 import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import geodask as gd
-from geodask.engine import census, parquet, sources
+from geodask.engine import census, files, parquet, sources
 
 SPHERE = gd.Sphere(4)
 ROWS = SPHERE.random(1000, seed=0).astype(np.float32)
@@ -186,6 +187,43 @@ def test_large_row_groups_are_read_in_batches(
     assert found == [rows[i : i + 70].tobytes() for i in range(0, 900, 11)]
     expected = gd.knn(gd.points(rows, SPHERE), k=2).compute()
     assert np.array_equal(gd.knn(x, k=2).compute().indices, expected.indices)
+
+
+def test_no_more_is_read_of_a_row_group_than_a_buffer_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "SMALL_BYTES", 64 << 10)
+    monkeypatch.setattr(parquet, "BATCH_BYTES", 64 << 10)
+    monkeypatch.setattr(files.Local, "buffer", 256 << 10)
+    rows = np.random.default_rng(0).standard_normal((40_000, 16)).astype(np.float32)
+    how = {"use_dictionary": False, "data_page_size": 16 << 10}
+    pq.write_table(pa.table({"e": list(rows)}), tmp_path / "rows.parquet", **how)
+    x = gd.points(tmp_path / "rows.parquet", gd.Euclidean(16), column="e")
+    sizes = []
+
+    class Counted(FileIO):
+        def readinto(self, room: Any) -> int:
+            sizes.append(len(room))
+            return super().readinto(room)
+
+        def read(self, size: int = -1) -> bytes:
+            sizes.append(size)
+            return super().read(size)
+
+    monkeypatch.setattr(files.Local, "opened", lambda self, path: Counted(path))
+    for start in range(0, 40_000, 2_000):
+        assert np.array_equal(x.read(start, start + 2_000), rows[start : start + 2_000])
+    assert max(sizes) <= (256 + 16) << 10  # a buffer, or what is left in it and a page
+    assert rows.nbytes <= sum(sizes) <= rows.nbytes + (512 << 10)
+
+
+def test_readers_who_take_turns_go_on_where_they_were() -> None:
+    spans = [(i, i + 1) for i in range(11)]
+    found = census.dealt(spans, 3)
+    assert sorted(found) == spans
+    assert [found[i::3] for i in range(3)] == [spans[:4], spans[4:8], spans[8:]]
+    assert census.dealt([], 2) == []
+    assert census.dealt(spans[:1], 4) == spans[:1]
 
 
 def test_what_is_wrong_in_a_large_row_group_is_named_by_its_row(

@@ -85,7 +85,8 @@ class Census:
         missing, validate = np.array(self.missing, int), self.settings.validate
         with self._shown(len(missing)):
             try:
-                calls = ((self.x, *span, validate, self.trusted) for span in self._spans(missing))
+                spans = dealt(list(self._spans(missing)), engine.slots)
+                calls = ((self.x, *span, validate, self.trusted) for span in spans)
                 for found in bounded(engine, "gd-admission", examine, calls):
                     self._note(found)
             finally:
@@ -142,6 +143,12 @@ class Census:
     def _recall(self) -> None:
         self._digests = (get_note(self.objects, self._key) if self._key is not None else None) or {}
         self._known = len(self._digests)
+
+
+def dealt(spans: list[tuple[int, int]], hands: int) -> list[tuple[int, int]]:
+    """An order in which so many readers who take turns go on, each of them, where they were."""
+    each = -(-len(spans) // hands)
+    return [span for start in range(each) for span in spans[start::each]]
 
 
 def examine(x: Points, first: int, stop: int, validate: str, trusted: bool) -> dict[int, str]:

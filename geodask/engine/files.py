@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ..storage.access import arrow_s3, file_system, local_path, zarr_store
 from ..storage.objects import Objects
@@ -66,6 +66,9 @@ class Files(ABC):
     def zarr(self, folder: str) -> Any:
         """What zarr opens a folder by, to read."""
 
+    buffer: ClassVar[int] = 8 << 20
+    """Bytes that are best read at once of a file that is read from one end to the other."""
+
     @property
     def system(self) -> Any:
         """The file system as pyarrow takes it; None for that of this machine."""
@@ -116,6 +119,8 @@ LOCAL = Local()
 @dataclass(frozen=True)
 class Remote(Files):
     """The files of a bucket, or of whatever else fsspec opens."""
+
+    buffer: ClassVar[int] = 64 << 20
 
     root: str
     """The URL that was asked for."""

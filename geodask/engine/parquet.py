@@ -23,7 +23,6 @@ SMALL_BYTES = 16 << 20
 BATCH_BYTES = 4 << 20
 """What is decoded of a larger one at once: some caches hold it until it is used."""
 LEAST_ROW_BYTES = 64
-BUFFER_BYTES = 8 << 20
 KEPT_GROUPS = 4
 """Small row groups, decoded, that a process keeps: slices of rows do not end where they do."""
 KEPT_READERS = 2
@@ -99,7 +98,7 @@ class Table(Source):
 
     @property
     def decoded_bytes(self) -> int:
-        return KEPT_GROUPS * super().decoded_bytes + BUFFER_BYTES
+        return KEPT_GROUPS * super().decoded_bytes + self.files.buffer
 
     def fingerprint(self) -> list[Any]:
         with reading(self.label):
@@ -231,7 +230,10 @@ class Reader:
         file, number = self.group.file, self.group.number
         there = self._open.enter_context(file.opened())
         parquet = self._open.enter_context(
-            pq.ParquetFile(there, metadata=_footer(file), buffer_size=BUFFER_BYTES)
+            # Without a buffer, and with what pyarrow calls one, all of a column is read at once.
+            pq.ParquetFile(
+                there, metadata=_footer(file), buffer_size=file.files.buffer, pre_buffer=False
+            )
         )
         self._batches = parquet.iter_batches(
             self._batch_rows, row_groups=[number], columns=list(self.group.columns),
