@@ -28,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "priority": 0,
     "retries": 2,
     "on-error": "raise",
+    "watchers": ["geodask.monitor.watch"],
 }
 
 CHOICES = {
@@ -58,6 +59,7 @@ class Settings:
     priority: int
     retries: int
     on_error: str
+    watchers: tuple[str, ...] = ()
     store_options: str = ""
     """The name of what opens the store, where settings were carried to a process that was told.
 
@@ -114,6 +116,7 @@ def settings() -> Settings:
         priority=int(found["priority"]),
         retries=int(found["retries"]),
         on_error=str(found["on-error"]),
+        watchers=tuple(found["watchers"] or ()),
     )
 
 

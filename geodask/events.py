@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from time import perf_counter
+from typing import Any
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Stats:
     """Seconds a task waited for its input."""
     kernel_seconds: float = 0.0
     """Seconds in the block kernels."""
+    merge_seconds: float = 0.0
+    """Seconds putting partial results together, and reading them."""
     write_seconds: float = 0.0
     """Seconds writing and digesting objects."""
     seconds: float = 0.0
@@ -57,6 +60,33 @@ class Stats:
 
 
 @dataclass(frozen=True)
+class About:
+    """What a plan is, for whoever shows it."""
+
+    key: str
+    """The name of its result's content."""
+    operation: str
+    manifold: str
+    """In words."""
+    url: str
+    """Where the result will lie."""
+    created: float
+    """When that was begun: a result that went and is computed again is another."""
+    blocks: int
+    """Those of the output; of an iteration, the start and the most steps there may be."""
+    missing: tuple[int, ...]
+    """The blocks that were not stored; of an iteration, the step that comes next."""
+    rows_per_block: int
+    slots: int
+    """Tasks that run side by side."""
+    task_bytes: int
+    """The memory that a task may take beyond its process."""
+    known: Stats
+    """What the tasks did whose results were found stored."""
+    iterative: bool = False
+
+
+@dataclass(frozen=True)
 class PlanStarted:
     """A plan begins, or goes on where it was interrupted."""
 
@@ -69,6 +99,8 @@ class PlanStarted:
     """The part that was found stored."""
     rows: int
     """Rows of output in all."""
+    about: About | None = None
+    """None of what is no plan: rows that are admitted."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +113,21 @@ class StepStarted:
 
 
 @dataclass(frozen=True)
+class StepDone:
+    """An iteration has ended a step."""
+
+    step: int
+    measures: dict[str, float]
+    """What tells how far it has converged, by name."""
+
+
+@dataclass(frozen=True)
 class TaskStarted:
     """A task is about to be handed over."""
 
     label: str
     """The name of the plan, the block, and the part of it."""
+    block: int
 
 
 @dataclass(frozen=True)
@@ -98,6 +140,25 @@ class TaskDone:
     """What it did."""
     label: str = ""
     """As it started; empty where it was another process that ran it."""
+    block: int = -1
+    worker: str = ""
+    """The process that ran it."""
+    finishes: bool = False
+    """Whether its block is finished with it."""
+
+
+@dataclass(frozen=True)
+class TaskFailed:
+    """A task has failed. What is told of it later is another try."""
+
+    label: str
+    block: int
+    rows: tuple[int, int]
+    """Those of the block, start and stop."""
+    error: str
+    """Its type and what it says."""
+    final: bool
+    """Whether the block is given up, or the run."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +174,50 @@ class PlanEnded:
     """False where an error or the user stopped it."""
     url: str = ""
     """Where the complete result lies."""
+    report: dict[str, Any] = field(default_factory=dict)
+    """That of the complete result, as JSON."""
+    manifold: str = ""
+    """In words."""
+    size: int = 0
+    """Its bytes."""
+    saved: float = 0.0
+    """The seconds that it took to compute, of one that was found."""
+    error: str = ""
+    """The type of the error that stopped it, and what it says."""
 
 
-Event = PlanStarted | StepStarted | TaskStarted | TaskDone | Waited | PlanEnded
+@dataclass(frozen=True)
+class Evicted:
+    """Entries of the store were taken away, so that what is to come has room."""
+
+    entries: int
+    size: int
+    """Bytes of all of them."""
+
+
+Event = (
+    PlanStarted | StepStarted | StepDone | TaskStarted | TaskDone | TaskFailed | Waited | PlanEnded
+    | Evicted
+)  # fmt: skip
 Watcher = Callable[[Event], None]
 
+_job: ContextVar[tuple[str, str]] = ContextVar("geodask-job", default=("", ""))
 _others: ContextVar[tuple[Watcher, ...]] = ContextVar("geodask-watchers", default=())
+
+
+@contextmanager
+def as_job(id: str, name: str) -> Iterator[None]:
+    """What runs inside is a job's."""
+    token = _job.set((id, name))
+    try:
+        yield
+    finally:
+        _job.reset(token)
+
+
+def current_job() -> tuple[str, str]:
+    """The id and the name of the job that runs here; empty where it is none."""
+    return _job.get()
 
 
 @contextmanager

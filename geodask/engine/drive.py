@@ -11,7 +11,16 @@ from uuid import uuid4
 
 from ..config import Settings, using
 from ..errors import JobError, StoreError
-from ..events import Event, PlanEnded, PlanStarted, StepStarted, TaskDone, TaskStarted, told
+from ..events import (
+    Event,
+    PlanEnded,
+    PlanStarted,
+    StepStarted,
+    TaskDone,
+    TaskStarted,
+    as_job,
+    told,
+)
 from ..storage.objects import Objects
 from ..storage.process import identity
 from ..storage.records import ENDED, Record, record_of
@@ -51,7 +60,8 @@ def drive(objects: Objects, job: str, task: str) -> None:
         here = {"killed": tuple(killed.items()), "store_options": objects.options}
         plan = from_spec(asked["plan"])
         telling.state["passes"] = plan.passes
-        with using(Settings(**{**asked["settings"], **here})), told(telling.note):
+        settings = Settings(**{**asked["settings"], **here})
+        with using(settings), as_job(job, asked["name"] or ""), told(telling.note):
             telling.note(None)
             plan.persist()
 

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from ..errors import JobError, StoreError
-from ..events import Stats, TaskDone, TaskStarted, Waited, Watcher
+from ..events import Stats, TaskDone, TaskFailed, TaskStarted, Waited, Watcher
 from ..storage.group import Group
 from .base import DamagedBaseError
 from .blocks import POLL_SECONDS, Blocks
@@ -139,7 +139,7 @@ class Run:
         tasks = self._missing[block]
         self.found += len(tasks)
         work = sum(self.job.operation.work(layout, block, task.panel) for task in tasks)
-        self.watch(TaskDone(work, Stats()))
+        self.watch(TaskDone(work, Stats(), block=block, finishes=True))
         self._ended.append(block)
 
     # --- tasks ----------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ class Run:
         for task in tasks:
             name = f"{self._label(task)}-{self._attempts[task.block]}-{id(self):x}"
             calls[name] = task, self._digests_read(task)
-            self.watch(TaskStarted(self._label(task)))
+            self.watch(TaskStarted(self._label(task), task.block))
         futures = self.engine.submit(run_task, (self.job, self._bare), calls) if calls else []
         self._running.update(zip(tasks, futures, strict=True))
         for task, future in zip(tasks, futures, strict=True):
@@ -191,20 +191,30 @@ class Run:
         if self._marks.due:
             self._mark()
         work = self.job.operation.work(self.job.layout, task.block, task.panel)
-        self.watch(TaskDone(work, done.stats, self._label(task)))
+        label, finishes = self._label(task), task.panel is None
+        self.watch(TaskDone(work, done.stats, label, task.block, done.worker, finishes))
 
     def _take_failure(self, task: Task, error: Exception) -> None:
         """Has the block computed again, or leaves it out, or raises the error."""
+        final = True
+        try:
+            final = self._settle_failure(task, error)
+        finally:
+            rows = self.job.layout.block(task.block)
+            self.watch(TaskFailed(self._label(task), task.block, rows, in_short(error), final))
+
+    def _settle_failure(self, task: Task, error: Exception) -> bool:
+        """Whether the block is left out for it. Raises the error where the run ends."""
         block = task.block
         if isinstance(error, StoreError) and not isinstance(error, DamagedBaseError):
             if task.panel is None and self._repair(block):
-                return
+                return False
             raise error
         if isinstance(error, WorkersDiedError) and task not in self._alone:
             # A worker takes down the calls beside the one to blame: again, once nothing is beside.
             self._alone.add(task)
             self._suspects.append(task)
-            return
+            return False
         start, stop = self.job.layout.block(block)
         error.add_note(f"This happened in block {block} of {self.name}, rows {start} to {stop}.")
         deadly = isinstance(error, WorkersDiedError)  # then all others have ended
@@ -212,6 +222,7 @@ class Run:
         if not deadly and (lost or self.on_error == "raise"):
             raise error
         self._leave_out(block, error)
+        return True
 
     def _leave_out(self, block: int, error: Exception) -> None:
         self._failed[block] = error
@@ -247,6 +258,11 @@ class Run:
 
     def _partial_keys(self, block: int) -> list[str]:
         return partial_keys(self.group, self.job.layout, block)
+
+
+def in_short(error: BaseException) -> str:
+    """The type of an error, and what it says."""
+    return f"{type(error).__name__}: {error}"
 
 
 def _deadly(label: str, kills: int) -> WorkersDiedError:

@@ -2,12 +2,12 @@
 
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from ..config import Settings
 from ..errors import MemoryPlanError, SpecError, StoreError
-from ..events import PlanEnded, PlanStarted, Stats, watching
+from ..events import About, PlanEnded, PlanStarted, Stats, watching
 from ..storage.entries import SCRATCH
 from ..storage.group import DamagedError, Group, create, find
 from ..storage.keys import canonical, content_key
@@ -16,7 +16,7 @@ from ..storage.objects import PARTIAL, Objects, memory_objects, open_store
 from ..storage.usage import counter
 from .admission import Admitted
 from .base import DamagedBaseError
-from .driver import Run
+from .driver import Run, in_short
 from .executors import WINDOW, Executor
 from .growth import grown, note
 from .iteration import iterate
@@ -173,7 +173,6 @@ class Execution:
             if group.complete and self._lacks(group):
                 group.reopen()
         if group is not None and group.complete:
-            watching()(PlanEnded(True, group.name))
             return group, self._hit(group, begin)
         if group is not None:
             begun = Layout(**group.body["layout"])
@@ -196,10 +195,13 @@ class Execution:
             return self.complete(begin, verify=False)
 
     def _hit(self, group: Group, begin: float) -> Report:
+        seconds = group.body["report"]["seconds"]
         if self._counter is not None:
-            seconds = group.body["report"]["seconds"]
             self._counter.hit(self.path, group.nbytes, seconds, *self._copies)
-        return found_report(group, begin)
+        report = found_report(group, begin)
+        what = asdict(report), self._space, group.nbytes, seconds
+        watching()(PlanEnded(True, group.name, *what))
+        return report
 
     @property
     def _copies(self) -> list[str]:
@@ -230,7 +232,8 @@ class Execution:
         watch = self.engine.watching(watching(Progress(self.current.progress)))
         total, left = (self.work(job, tasks) for tasks in (everything, todo))
         rows = job.layout.others if job.layout.iterative else job.layout.rows
-        watch(PlanStarted(self.name, total, total - left, rows))
+        about = self._about(job, group, todo)
+        watch(PlanStarted(self.name, total, total - left, rows, about))
         stored = stored_tasks(group, job.layout, len(everything), len(todo))
         how = self.current.on_error, dict(self.current.killed)
         run = Run(job, group, self.engine, self.name, watch, self._check_unchanged, *how)
@@ -241,18 +244,26 @@ class Execution:
                 else:
                     run.run(dict.fromkeys(task.block for task in todo))
             self._check_unchanged()
-        except BaseException:
-            watch(PlanEnded(False))
+        except BaseException as error:
+            watch(PlanEnded(False, error=in_short(error)))
             raise
         finally:
             run.release()
         group.refresh()
         if group.complete:  # another process was faster
             group.clean(names(group))
-        stats = Stats()
-        for extra in group.extras:
-            stats.add(Stats(**extra.get("stats", {})))
-        manifold = self.inputs[0].manifold
+        report = self._report(run, begin, stored)
+        if not group.complete:
+            group.commit(names(group), report)
+            if self.operation.family is not None and not self.scratch and not self._named:
+                note(group, self.operation, self.admitted)
+        if self._counter is not None:
+            self._counter.miss(f"{self.operation.name}-{self.key}", *self._copies)
+        watch(PlanEnded(True, group.name, report, self._space, group.nbytes))
+        return group, Report(**report)
+
+    def _report(self, run: Run, begin: float, stored: int) -> dict[str, Any]:
+        group, manifold = run.group, self.inputs[0].manifold
         surrogates = {manifold.precision(asked) for _, asked in self._places}
         facts = {
             "operation": self.operation.name,
@@ -266,17 +277,29 @@ class Execution:
             "blocks_stored": stored + run.found,
             "certified": self._certified(group),
         }
-        stats = stats if group.extras else run.stats
-        facts["reused"] = job.operation.account(stats)
-        report = make_report(facts, stats)
-        if not group.complete:
-            group.commit(names(group), report)
-            if self.operation.family is not None and not self.scratch and not self._named:
-                note(group, self.operation, self.admitted)
-        if self._counter is not None:
-            self._counter.miss(f"{self.operation.name}-{self.key}", *self._copies)
-        watch(PlanEnded(True, group.name))
-        return group, Report(**report)
+        stats = noted(group) if group.extras else run.stats
+        facts["reused"] = run.job.operation.account(stats)
+        return make_report(facts, stats)
+
+    @property
+    def _space(self) -> str:
+        return str(self.inputs[0].manifold)
+
+    def _about(self, job: Job, group: Group, todo: list[Task]) -> About:
+        return About(
+            key=self.key,
+            operation=self.operation.name,
+            manifold=self._space,
+            url=group.name,
+            created=group.body["created"],
+            blocks=job.layout.blocks,
+            missing=tuple(dict.fromkeys(task.block for task in todo)),
+            rows_per_block=job.layout.rows_per_block,
+            slots=self.engine.slots,
+            task_bytes=job.budget.task_bytes or 0,
+            known=noted(group),
+            iterative=job.layout.iterative,
+        )
 
     def _certified(self, group: Group) -> float:
         array = group.arrays.get("certified")
@@ -300,6 +323,14 @@ class Execution:
         group = create(self.objects, self.path, self.spec, arrays, vars(layout), told)
         group.lease = self._lease
         return group
+
+
+def noted(group: Group) -> Stats:
+    """What the tasks did whose results are marked."""
+    stats = Stats()
+    for extra in group.extras:
+        stats.add(Stats(**extra.get("stats", {})))
+    return stats
 
 
 def names(group: Group) -> list[str]:

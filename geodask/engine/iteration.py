@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..events import StepStarted
+from ..events import StepDone, StepStarted
 from ..storage.array import ArraySpec
 from ..storage.group import Group
 from .driver import Run
@@ -46,6 +46,10 @@ class Iterative(Operation):
     @abstractmethod
     def done(self, inputs: tuple[Points, ...], state: np.ndarray) -> bool:
         """Whether no step is needed after this state."""
+
+    def measures(self, inputs: tuple[Points, ...], state: np.ndarray) -> dict[str, float]:
+        """What tells how far a state has converged, by name."""
+        return {}
 
     @abstractmethod
     def conclude(self, inputs: tuple[Points, ...], state: np.ndarray) -> dict[str, np.ndarray]:
@@ -85,6 +89,7 @@ def iterate(run: Run) -> None:
         if group.complete:  # another process was faster
             return
         state = group.read(group.arrays[STATES], last)[0]
+        run.watch(StepDone(last, operation.measures(job.inputs, state)))
     run.write(operation.conclude(job.inputs, state))
 
 

@@ -14,6 +14,7 @@ from .admission import admit
 from .execution import Execution
 from .executors import executor, tell_workers, visible
 from .explain import Explanation
+from .following import following
 from .html import card
 from .missing import missing_tasks, results
 from .operation import Operation
@@ -136,7 +137,8 @@ class Plan(Submitted):
         current = settings()
         store = open_store(current)
         target = open_objects(str(url), options) if url is not None else store
-        with executor(current) as engine, visible(engine, target):
+        here = executor(current)
+        with here as engine, following(current.watchers), visible(engine, target):
             tell_workers(store.access)
             unchecked = replace(current, validate="none")
             admitted = [

@@ -1,8 +1,12 @@
 """What runs on a worker: one task, from reading its slices to writing its objects."""
 
+import os
+import platform
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -40,6 +44,8 @@ class Done:
 
     digests: dict[str, str]
     stats: Stats
+    worker: str
+    """The process that did it."""
 
 
 def run_task(job: Job, group: Group, task: Task, digests: dict[str, str]) -> Done:
@@ -64,8 +70,11 @@ def run_task(job: Job, group: Group, task: Task, digests: dict[str, str]) -> Don
             written[key] = digest
         stats.write_seconds += time.perf_counter() - start
     stats.seconds = time.perf_counter() - begin
+    if task.panel is None and job.layout.panels_of(task.block):
+        known = stats.read_seconds + stats.kernel_seconds + stats.write_seconds
+        stats.merge_seconds = max(0.0, stats.seconds - known)
     note_memory(stats)
-    return Done(written, stats)
+    return Done(written, stats, this_process())
 
 
 def _compute(job: Job, task: Task, group: Group, stats: Stats) -> Iterator[tuple[str, np.ndarray]]:
@@ -108,6 +117,20 @@ def stream(
                 ahead.append(reader.submit(x.read, *spans[number + 1]))
             yield first, rows
             note_memory(stats)
+
+
+def this_process() -> str:
+    """What runs a task here: a Dask worker, by its address, or a process that is none."""
+    distributed = sys.modules.get("distributed")
+    if distributed is not None:
+        with suppress(ValueError):
+            return distributed.get_worker().address
+    return here()
+
+
+def here() -> str:
+    """This process, in words."""
+    return f"process {os.getpid()} on {platform.node()}"
 
 
 def note_memory(stats: Stats) -> None:

@@ -1,25 +1,28 @@
 """What a worker has to be and to see, and what it does when it joins."""
 
 import asyncio
-import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib.metadata import version
+from threading import Lock
 from typing import Any
 
 from distributed import WorkerPlugin
+from distributed.metrics import context_meter
 from distributed.protocol import pickle
 
 from .. import __version__
 from ..arrays.threads import keep_freed_blocks
 from ..errors import JobError, StoreError
+from ..events import Stats
 from ..storage.objects import Objects
 from .answers import tell
 from .executors import takable_bytes
-from .tasks import loaded_bytes
+from .tasks import Done, here, loaded_bytes
+
+_LOCK = Lock()
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def meet(visit: Visit) -> None:
     if found is None or bytes(found) != visit.key.encode():
         raise StoreError(
             f"The store {visit.objects.url} must be visible to every worker",
-            came=f"the worker in {_here()} does not see it",
+            came=f"the worker in {here()} does not see it",
             do="Set geodask.store to a folder that all of them share, or to a bucket.",
         )
 
@@ -58,13 +61,9 @@ def _check_versions(wanted: str) -> None:
     if versions() != wanted:
         raise JobError(
             f"Every worker must run {wanted}",
-            came=f"the worker in {_here()} runs {versions()}",
+            came=f"the worker in {here()} runs {versions()}",
             do="Install the same versions there.",
         )
-
-
-def _here() -> str:
-    return f"process {os.getpid()} on {platform.node()}"
 
 
 @lru_cache(maxsize=8)
@@ -82,9 +81,27 @@ def perform(packed: bytes, own: bytes) -> tuple[float, Any]:
         meet(visit)
     begin = time.perf_counter()
     found = function(*shared, *pickle.loads(own))
+    if isinstance(found, Done):
+        meter(found.stats)
     answer = time.perf_counter() - begin, found
     tell(listener, answer)
     return answer
+
+
+@cache
+def done_here() -> Stats:
+    """What all tasks did in this process, those among them that were done elsewhere as well."""
+    return Stats()
+
+
+def meter(stats: Stats) -> None:
+    """Adds what a task did to that, and to Dask's fine performance metrics, for its own pages."""
+    with _LOCK:
+        done_here().add(stats)
+    for stage in ("read", "kernel", "merge", "write"):
+        context_meter.digest_metric(f"gd-{stage}", getattr(stats, f"{stage}_seconds"), "seconds")
+    for name, unit in {"rows": "rows", "pairs": "pairs", "bytes_read": "bytes"}.items():
+        context_meter.digest_metric(f"gd-{name}", getattr(stats, name), unit)
 
 
 def own_room(dask_worker: Any) -> tuple[str, int]:

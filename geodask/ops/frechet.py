@@ -142,6 +142,12 @@ class Mean(Iterative):
     def done(self, inputs: tuple[Points, ...], state: np.ndarray) -> bool:
         return finished(self._state(inputs, state), self.tol)
 
+    def measures(self, inputs: tuple[Points, ...], state: np.ndarray) -> dict[str, float]:
+        last, unit = self._state(inputs, state), inputs[0].manifold.unit
+        if not math.isfinite(last.square):
+            return {}  # nothing is measured yet
+        return {"gradient_norm": last.norm * unit, "variance": last.square * unit**2}
+
     def conclude(self, inputs: tuple[Points, ...], state: np.ndarray) -> dict[str, np.ndarray]:
         last, unit = self._state(inputs, state), inputs[0].manifold.unit
         if last.undefined:

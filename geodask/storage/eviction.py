@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 
 from ..errors import StoreError
+from ..events import Evicted, watching
 from .entries import NOTES, SCRATCH, Entry, entries, entry_paths, pins
 from .leases import leased
 from .objects import Objects
@@ -59,7 +60,9 @@ def evict(objects: Objects, wanted: Iterable[Entry]) -> list[Entry]:
     sought = {entry.path: entry for entry in wanted}
     gone = [sought[path] for path in _take_away(objects, sought)]
     if gone:
-        counter(objects).evicted([entry.size for entry in gone])
+        sizes = [entry.size for entry in gone]
+        counter(objects).evicted(sizes)
+        watching()(Evicted(len(sizes), sum(sizes)))
         _forget_growth(objects)
     return gone
 
