@@ -29,10 +29,11 @@ _HOMES = {
     "ops.pointwise": "dist exp_map geodesic inner log_map midpoint norm project transport",
     "ops.ranks": "ranks",
     "ops.within": "within",
+    "monitor.report": "report",
     "service.jobs": "jobs",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
-_MODULES = {"cluster"}
+_MODULES = {"cluster", "monitor"}
 
 __all__ = sorted({*_HOME, *_MODULES})  # pyright: ignore[reportUnsupportedDunderAll]
 

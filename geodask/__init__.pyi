@@ -1,4 +1,5 @@
 from . import cluster as cluster
+from . import monitor as monitor
 from .engine.points import Points as Points
 from .engine.points import concat as concat
 from .engine.points import open as open
@@ -20,6 +21,7 @@ from .manifolds import Lorentz as Lorentz
 from .manifolds import Manifold as Manifold
 from .manifolds import PoincareBall as PoincareBall
 from .manifolds import Sphere as Sphere
+from .monitor.report import report as report
 from .ops.components import connected_components as connected_components
 from .ops.hyperbolic import busemann as busemann
 from .ops.hyperbolic import convert as convert

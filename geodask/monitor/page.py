@@ -1,0 +1,289 @@
+"""The page in Dask's dashboard: made once for each who looks, and filled once a second.
+
+It runs in the scheduler's event loop, so what an update costs does not depend on how many tasks or
+blocks there are.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate, chain
+from typing import Any
+
+import bokeh.layouts
+import bokeh.models
+import bokeh.plotting
+from distributed.dashboard.components.scheduler import BOKEH_THEME, env
+
+from . import tables
+from .account import stages
+from .book import SECONDS
+
+# Properties of Bokeh's models are made when it is imported, unseen by type checkers.
+layouts: Any = bokeh.layouts
+models: Any = bokeh.models
+plotting: Any = bokeh.plotting
+
+UPDATE_MS = 1000
+ACROSS = 40
+"""Cells of the map of blocks, side by side."""
+GREY = "#868a90"
+LINES = ("#2f7de1", "#2e9e5b", "#c98500", "#a35ad6", "#d6453d", "#15a3a3")
+CELL = {
+    "missing": "rgba(128,128,128,0.18)",
+    "stored": "#8ab8f0",
+    "computed": "#2e9e5b",
+    "running": "#f0b429",
+    "failed": "#d6453d",
+}
+SHORT = """
+  const units = ["", " k", " M", " G", " T"];
+  let at = 0;
+  while (Math.abs(tick) >= 1000 && at < 4) { tick /= 1000; at += 1; }
+  return Number(tick.toPrecision(3)) + units[at];
+"""
+"""A number in three digits and its unit."""
+TEMPLATE = """
+{% extends "simple.html" %}
+{% block extra_resources %}
+<style>
+  .content { padding: 8px 16px; box-sizing: border-box; width: auto; }
+  @media (prefers-color-scheme: dark) { body { background: #16181c; color: #dfe2e6; } }
+</style>
+{% endblock %}
+"""
+TABLES = {
+    "tiles": (tables.tiles, 58),
+    "advice": (tables.advice, 160),
+    "runs": (tables.runs, 250),
+    "cache": (tables.cache, 126),
+    "health": (tables.health, 160),
+    "workers": (tables.workers, 250),
+}
+"""What makes each table, and its height: nothing moves when it is filled."""
+
+
+def document(scheduler: Any, extra: dict[str, Any], doc: Any) -> None:
+    """Fills a new document for one who looks, and goes on to."""
+    page = Page()
+
+    def update() -> None:
+        monitor = scheduler.plugins.get("geodask-monitor")
+        if monitor is not None:  # it may be taken away while somebody looks
+            page.update(monitor.view())
+
+    update()
+    doc.add_root(page.root)
+    doc.title, doc.theme = "Dask: geodask", BOKEH_THEME
+    doc.template = env.from_string(TEMPLATE)
+    doc.template_variables.update(extra, active_page="geodask")
+    doc.add_periodic_callback(update, UPDATE_MS)
+
+
+class Page:
+    """All that is shown, and how it is filled."""
+
+    def __init__(self) -> None:
+        self.tables = {
+            name: models.Div(
+                text="", height=height, sizing_mode="stretch_width", stylesheets=[tables.STYLE],
+                styles={"overflow": "auto"}, name=f"geodask-{name}",
+            )
+            for name, (_, height) in TABLES.items()
+        }  # fmt: skip
+        self.rates, rates = _rates()
+        self.limits, self.operations = _limit(rates), rates
+        self.stages, stage_figure = _stages()
+        self.cells, self.map = _map()
+        self.steps, self.descent = _steps()
+        self._lines: dict[str, Any] = {}
+        wide = {"sizing_mode": "stretch_width"}
+        self.root = layouts.column(
+            self.tables["tiles"],
+            self.tables["runs"],
+            layouts.row(rates, stage_figure, **wide),
+            layouts.row(self.map, self.descent, **wide),
+            layouts.row(self.tables["advice"], self.tables["health"], **wide),
+            layouts.row(self.tables["workers"], self.tables["cache"], **wide),
+            **wide,
+        )
+
+    def update(self, view: dict[str, Any]) -> None:
+        """Shows what there is now."""
+        for name, (make, _) in TABLES.items():
+            text = make(view)
+            if self.tables[name].text != text:
+                self.tables[name].text = text
+        self._update_rates(view)
+        shown = next((run for run in view["runs"] if run["ended"] is None), None)
+        shown = shown or next(iter(view["runs"]), None)
+        if shown is not None:
+            self._update_stages(shown)
+            self._update_map(shown)
+        descents = (run for run in view["runs"] if run["steps"])
+        self._update_steps(next(descents, None))
+
+    def _update_rates(self, view: dict[str, Any]) -> None:
+        history = view["history"][-SECONDS:]
+        times = [1000.0 * each["at"] for each in history]
+        names = sorted({name for each in history for name in each["rates"]})[: len(LINES)]
+        columns = {
+            name: _smooth([_work(each["rates"].get(name)) for each in history]) for name in names
+        }
+        for number, name in enumerate(names):
+            if name not in self._lines:
+                self.rates.add([float("nan")] * len(self.rates.data["at"]), name)
+                color = LINES[number % len(LINES)]
+                self._lines[name] = self.operations.line(
+                    "at", name, source=self.rates, color=color, line_width=2, legend_label=name
+                )
+                self.operations.legend.update(
+                    location="top_left", background_fill_alpha=0.0, border_line_color=None,
+                    label_text_color=GREY,
+                )  # fmt: skip
+        for name in self._lines:
+            columns.setdefault(name, [0.0] * len(times))
+        self.rates.data = {"at": times, **columns}
+        self.limits.data = _limit_line(view, times)
+        highest = max([1.0, *self.limits.data["limit"], *chain(*columns.values())])
+        _span(self.operations.x_range, view["now"] * 1000 - 60_000, view["now"] * 1000, times)
+        _span(self.operations.y_range, 0.0, 1.1 * highest)
+
+    def _update_stages(self, run: dict[str, Any]) -> None:
+        found = stages(run["stats"])
+        whole = max(1e-9, sum(found.values()))
+        self.stages.data = {
+            "stage": list(found),
+            "share": [each / whole for each in found.values()],
+            "seconds": list(found.values()),
+            "color": [tables.COLORS[name] for name in found],
+        }
+
+    def _update_map(self, run: dict[str, Any]) -> None:
+        cells = run["cells"]
+        count, blocks, each = len(cells["finished"]), cells["blocks"], cells["each"]
+        kinds, shares, names = [], [], []
+        for i in range(count):
+            held = min(each, blocks - each * i)
+            done = cells["finished"][i] / held
+            kind = "missing"
+            if cells["failed"][i]:
+                kind = "failed"
+            elif cells["at_work"][i]:
+                kind = "running"
+            elif cells["finished"][i]:
+                kind = "computed" if cells["computed"][i] else "stored"
+            kinds.append(kind)
+            shares.append(1.0 if kind in ("failed", "running", "missing") else max(0.25, done))
+            last = each * i + held - 1
+            names.append(f"{each * i}" if held == 1 else f"{each * i} to {last}")
+        self.cells.data = {
+            "x": [i % ACROSS for i in range(count)],
+            "y": [-(i // ACROSS) for i in range(count)],
+            "color": [CELL[kind] for kind in kinds],
+            "alpha": shares,
+            "kind": kinds,
+            "blocks": names,
+        }
+        self.map.title.text = f"Blocks of {run['name'] or run['operation']}"
+
+    def _update_steps(self, run: dict[str, Any] | None) -> None:
+        steps = [] if run is None else [step for step in run["steps"] if "gradient_norm" in step]
+        self.steps.data = {
+            "step": [step["step"] for step in steps],
+            "norm": [max(step["gradient_norm"], 1e-300) for step in steps],
+        }
+        norms = self.steps.data["norm"] or [1e-8, 1.0]
+        _span(self.descent.x_range, 0, 10, self.steps.data["step"])
+        _span(self.descent.y_range, min(norms) / 3, 3 * max(norms))
+
+
+def _span(range: Any, start: float, end: float, shown: Sequence[float] = ()) -> None:
+    """Widens a range as far as values need it. Bokeh's own ranges complain where there are none."""
+    range.update(start=min([start, *shown]), end=max([end, *shown]))
+
+
+def _smooth(rates: list[float]) -> list[float]:
+    """The mean of the last seconds at each: tasks end some seconds apart, and several at once."""
+    sums = [0.0, *accumulate(rates)]
+    return [
+        (sums[i] - sums[max(0, i - tables.SMOOTH)]) / min(i, tables.SMOOTH)
+        for i in range(1, len(sums))
+    ]
+
+
+def _work(rate: dict[str, float] | None) -> float:
+    return 0.0 if rate is None else rate["pairs"] or rate["rows"]
+
+
+def _limit_line(view: dict[str, Any], times: list[float]) -> dict[str, list[float]]:
+    """The rate of the plans at work, were their threads in the kernels and nowhere else."""
+    limit = 0.0
+    for run in view["runs"]:
+        stats = run["stats"]
+        if run["ended"] is None and stats["kernel_seconds"] > 0:
+            limit += run["slots"] * (stats["pairs"] or stats["rows"]) / stats["kernel_seconds"]
+    ends = [times[0], times[-1]] if limit and times else []
+    return {"at": ends, "limit": [limit] * len(ends)}
+
+
+def _rates() -> tuple[Any, Any]:
+    source = models.ColumnDataSource({"at": []})
+    title = "Pairs (or rows) a second; dashed, kernels alone"
+    shown = _figure(title, x_axis_type="datetime", **_ranges())
+    shown.yaxis.formatter = models.CustomJSTickFormatter(code=SHORT)
+    return source, shown
+
+
+def _limit(shown: Any) -> Any:
+    source = models.ColumnDataSource({"at": [], "limit": []})
+    shown.line("at", "limit", source=source, color=GREY, line_dash="dashed", line_width=1.5)
+    return source
+
+
+def _stages() -> tuple[Any, Any]:
+    names = list(tables.COLORS)
+    source = models.ColumnDataSource({"stage": [], "share": [], "seconds": [], "color": []})
+    shown = _figure("Where the tasks' time goes", y_range=names[::-1], x_range=models.Range1d(0, 1))
+    shown.hbar("stage", right="share", height=0.6, color="color", source=source)
+    shown.xaxis.formatter = models.NumeralTickFormatter(format="0%")
+    shown.add_tools(models.HoverTool(tooltips=[("", "@stage: @seconds{0.0} s, @share{0%}")]))
+    return source, shown
+
+
+def _map() -> tuple[Any, Any]:
+    empty: dict[str, list[Any]] = {
+        name: [] for name in ("x", "y", "color", "alpha", "kind", "blocks")
+    }
+    source = models.ColumnDataSource(empty)
+    shown = _figure(
+        "Blocks", x_range=models.Range1d(-1, ACROSS), y_range=models.Range1d(-10.6, 0.8)
+    )
+    shown.rect("x", "y", 0.88, 0.82, source=source, color="color", alpha="alpha", line_color=None)
+    shown.axis.visible, shown.grid.visible = False, False
+    shown.add_tools(models.HoverTool(tooltips=[("", "block @blocks: @kind")]))
+    return source, shown
+
+
+def _steps() -> tuple[Any, Any]:
+    source = models.ColumnDataSource({"step": [], "norm": []})
+    shown = _figure("Gradient norm by step", y_axis_type="log", **_ranges())
+    shown.line("step", "norm", source=source, color=LINES[0], line_width=2)
+    shown.scatter("step", "norm", source=source, color=LINES[0], size=6)
+    return source, shown
+
+
+def _ranges() -> dict[str, Any]:
+    return {"x_range": models.Range1d(0, 1), "y_range": models.Range1d(1e-8, 1)}
+
+
+def _figure(title: str, **options: Any) -> Any:
+    shown = plotting.figure(
+        title=title, height=220, sizing_mode="stretch_width", tools="", toolbar_location=None,
+        **options,
+    )  # fmt: skip
+    shown.title.text_color = GREY
+    for part in shown.axis:
+        part.axis_label_text_color = part.major_label_text_color = GREY
+        part.axis_line_color = part.major_tick_line_color = part.minor_tick_line_color = None
+    shown.grid.grid_line_color = "rgba(128,128,128,0.2)"
+    shown.outline_line_color = None
+    return shown

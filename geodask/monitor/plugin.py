@@ -1,0 +1,171 @@
+"""On the scheduler: the book, the page, the routes and the metrics."""
+
+import json
+import logging
+from contextlib import suppress
+from typing import Any
+
+from distributed import SchedulerPlugin, WorkerPlugin
+from distributed.http.utils import RequestHandler
+from prometheus_client import REGISTRY
+from tornado.ioloop import IOLoop, PeriodicCallback
+
+from .. import __version__
+from ..engine.live import NAME as JOBS
+from .book import Book
+from .prometheus import WorkerCollector, export, withdraw
+from .rules import Watch
+
+TICK_MS = 1000
+PAGE = "geodask"
+
+logger = logging.getLogger("geodask.monitor")
+
+
+class Monitor(SchedulerPlugin):
+    """Counts what plans do. What fails here is logged, and costs the scheduler nothing."""
+
+    name, idempotent = "geodask-monitor", True
+
+    def __init__(self) -> None:
+        self.app: Any = None
+
+    async def start(self, scheduler: Any) -> None:
+        self.mount(scheduler)
+
+    def mount(self, scheduler: Any) -> None:
+        """Takes questions, and shows the page where the scheduler has a dashboard."""
+        self.scheduler, self.book, self.watch = scheduler, Book(), Watch()
+        self._seen: tuple[float, dict[str, Any]] = (-1.0, {})
+        for name in ("take", "view", "version", "unmount"):
+            scheduler.handlers[f"geodask_{name}"] = getattr(self, f"answer_{name}")
+        self._ticking = PeriodicCallback(self._tick, TICK_MS)
+        self._ticking.start()
+        export(self.book)
+        with suppress(AttributeError):  # no web server
+            route = (rf"/{PAGE}[.]json", Numbers, {"dask_server": scheduler})
+            scheduler.http_application.add_handlers(r".*$", [route])
+        try:
+            self._mount_page()
+        except Exception:
+            logger.warning("There is no geodask page.", exc_info=True)
+
+    def _mount_page(self) -> None:
+        try:
+            from bokeh.server.tornado import BokehTornado
+            from distributed.dashboard.core import BokehApplication
+            from distributed.dashboard.scheduler import template_variables
+        except ImportError:
+            return  # no bokeh
+        from .page import document
+
+        applications = self.scheduler.http_application.applications
+        main = next((each for each in applications if isinstance(each, BokehTornado)), None)
+        if main is None:
+            return  # no dashboard
+        variables = template_variables(self.scheduler)
+        if PAGE not in variables["pages"]:
+            variables["pages"].append(PAGE)
+        prefix = main._prefix
+        self.app = BokehApplication(
+            {f"/{PAGE}": document}, self.scheduler, prefix=prefix, template_variables=variables
+        )
+        self.scheduler.http_application.add_application(self.app)
+        self.app.initialize(IOLoop.current())
+        self.app.start()
+
+    def _tick(self) -> None:
+        self.book.tick()
+        self.watch.look(self.view())
+
+    def view(self) -> dict[str, Any]:
+        """What the page shows, made once a second for all who look."""
+        made_at, view = self._seen
+        now = IOLoop.current().time()
+        if now - made_at > TICK_MS / 2000:
+            view = {**self.book.view(), **self._cluster(), "advice": self.watch.found}
+            self._seen = now, view
+        return view
+
+    def _cluster(self) -> dict[str, Any]:
+        live = self.scheduler.plugins.get(JOBS)
+        workers = {}
+        for address, worker in self.scheduler.workers.items():
+            metrics = worker.metrics
+            workers[address] = {
+                "name": str(worker.name),
+                "memory": metrics.get("memory", 0),
+                "memory_limit": worker.memory_limit,
+                "cpu": metrics.get("cpu", 0.0),
+                "threads": worker.nthreads,
+                "status": worker.status.name,
+                "gpu": metrics.get("gpu_utilization"),
+                "gpu_memory": metrics.get("gpu_memory_used"),
+                "running": len(worker.processing),
+            }
+        return {"cluster": workers, "jobs": live.jobs if live is not None else {}}
+
+    def remove_worker(self, scheduler: Any, worker: str, **_: Any) -> None:
+        self.book.workers_lost += 1
+
+    # --- questions ------------------------------------------------------------------------------
+
+    async def answer_take(self, snapshot: dict[str, Any]) -> bool:
+        self.book.take(snapshot)
+        return True
+
+    async def answer_view(self) -> dict[str, Any]:
+        return self.view()
+
+    async def answer_version(self) -> str:
+        return __version__
+
+    async def answer_unmount(self) -> bool:
+        self.unmount()
+        return True
+
+    def unmount(self) -> None:
+        """Takes away what was mounted."""
+        self._ticking.stop()
+        withdraw(self.book)
+        for name in ("take", "view", "version", "unmount"):
+            self.scheduler.handlers.pop(f"geodask_{name}", None)
+        if self.app is not None:
+            from distributed.dashboard.scheduler import template_variables
+
+            self.app.stop()
+            self.scheduler.http_application.applications.remove(self.app)
+            template_variables(self.scheduler)["pages"].remove(PAGE)
+            self.app = None
+
+    async def close(self) -> None:
+        self._ticking.stop()
+        withdraw(self.book)
+
+
+class Metrics(WorkerPlugin):
+    """On a worker: has Prometheus find what it did."""
+
+    name, idempotent = "geodask-metrics", True
+
+    def setup(self, worker: Any) -> None:
+        self._collector = WorkerCollector()
+        REGISTRY.register(self._collector)
+
+    def teardown(self, worker: Any) -> None:
+        REGISTRY.unregister(self._collector)
+
+
+class Numbers(RequestHandler):
+    """All that is counted, as JSON."""
+
+    def get(self) -> None:
+        scheduler: Any = self.server
+        monitor = scheduler.plugins.get(Monitor.name)
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        if monitor is None:
+            self.set_status(404)
+            self.write(json.dumps({"error": "geodask counts nothing here any more."}))
+            return
+        self.write(json.dumps(monitor.view(), default=str))

@@ -1,0 +1,312 @@
+"""Advice and alerts, as data: when a rule holds it shows its evidence and says what to change.
+
+Rules look at a run, with what is known of the cluster and the store around it. Their limits are
+set in the configuration, as ``geodask.monitor.rules: {read-bound: {share: 0.5}, straggler: off}``.
+"""
+
+import json
+import logging
+import statistics
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from threading import Thread
+from typing import Any
+
+import dask.config
+from dask.utils import format_bytes, format_time
+
+from .account import stages
+
+dask.config.update_defaults({"geodask": {"monitor": {"rules": {}, "hook": None}}})
+
+logger = logging.getLogger("geodask.monitor")
+Limits = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One piece of advice. Each is tested on a run where it holds, and on one where it does not."""
+
+    name: str
+    when: Callable[["Facts", Limits], str | None]
+    """The evidence, in words, where it holds."""
+    say: str
+    """The change that helps."""
+    limits: Limits = field(default_factory=dict)
+    alert: bool = False
+    """Whether something is wrong, and not only slower than it could be."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A run, and what is around it."""
+
+    run: dict[str, Any]
+    view: dict[str, Any]
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        return self.run["stats"]
+
+    @property
+    def seconds(self) -> float:
+        """Since it began, on the clock."""
+        return max(1e-9, (self.run["ended"] or self.view["now"]) - self.run["began"])
+
+    @property
+    def left(self) -> float | None:
+        """Seconds to come, at the rate so far; None where it is not known yet."""
+        done = self.run["done"] - self.run["stored"]
+        if self.run["ended"] is not None or done <= 0:
+            return None
+        return (self.run["work"] - self.run["done"]) / done * self.seconds
+
+    def stage(self, name: str) -> float:
+        """The part of the tasks' seconds that went into a stage."""
+        found = stages(self.stats)
+        return found[name] / max(1e-9, sum(found.values()))
+
+    @property
+    def enough(self) -> bool:
+        """Whether there is enough to judge by."""
+        return self.stats["tasks"] >= 8 and self.stats["seconds"] >= 5.0
+
+    @property
+    def cluster(self) -> dict[str, Any]:
+        """The workers there are, by their addresses."""
+        return self.view.get("cluster", {})
+
+
+def _reads(facts: Facts, limits: Limits) -> str | None:
+    share = facts.stage("read")
+    if not facts.enough or share < limits["share"]:
+        return None
+    rate = facts.stats["bytes_read"] / max(1e-9, facts.stats["read_seconds"])
+    return f"{share:.0%} of the tasks' time is waiting for rows, at {format_bytes(int(rate))}/s"
+
+
+def _writes(facts: Facts, limits: Limits) -> str | None:
+    share = facts.stage("write")
+    if not facts.enough or share < limits["share"]:
+        return None
+    rate = facts.stats["bytes_written"] / max(1e-9, facts.stats["write_seconds"])
+    return f"{share:.0%} of the tasks' time is writing, at {format_bytes(int(rate))}/s"
+
+
+def _rechecks(facts: Facts, limits: Limits) -> str | None:
+    pairs, measured = facts.stats["pairs"], facts.stats["measured"]
+    if not facts.enough or pairs == 0 or measured / pairs < limits["share"]:
+        return None
+    return (
+        f"{measured / pairs:.1%} of the pairs were measured in float64 ({measured:,} of {pairs:,})"
+    )
+
+
+def _hours(facts: Facts, limits: Limits) -> str | None:
+    left = facts.left
+    if not facts.enough or left is None or left < limits["seconds"] or not facts.stats["pairs"]:
+        return None
+    return f"{format_time(left)} are left of {facts.run['name']}, which compares all pairs"
+
+
+def _memory(facts: Facts, limits: Limits) -> str | None:
+    tight = {
+        worker["name"]: worker["memory"] / worker["memory_limit"]
+        for worker in facts.cluster.values()
+        if worker["memory_limit"]
+    }
+    tight = {name: share for name, share in tight.items() if share >= limits["share"]}
+    if not tight:
+        return None
+    name = max(tight, key=lambda each: tight[each])
+    much = f"more than {limits['share']:.0%} of their memory"
+    return f"{len(tight)} workers hold {much}, {name} the most ({tight[name]:.0%})"
+
+
+def _straggler(facts: Facts, limits: Limits) -> str | None:
+    each = {
+        name: stats["seconds"] / stats["tasks"]
+        for name, stats in facts.run["workers"].items()
+        if stats["tasks"] >= 3
+    }
+    if not facts.enough or len(each) < 3:
+        return None
+    slowest, usual = max(each, key=lambda name: each[name]), statistics.median(each.values())
+    if each[slowest] < limits["times"] * usual:
+        return None
+    name = facts.cluster.get(slowest, {}).get("name", slowest)
+    return (
+        f"worker {name} takes {format_time(each[slowest])} a task, the others {format_time(usual)}"
+    )
+
+
+def _errors(facts: Facts, limits: Limits) -> str | None:
+    failed = facts.run["failures"] + facts.run["retries"]
+    tasks = facts.stats["tasks"] + failed
+    if failed < limits["count"] or failed / tasks < limits["share"]:
+        return None
+    last = facts.run["errors"][-1]["error"] if facts.run["errors"] else "of another process"
+    return f"{failed} of {tasks} tasks failed, the last: {last}"
+
+
+def _stopped(facts: Facts, limits: Limits) -> str | None:
+    if facts.run["state"] not in ("stopped", "lost") or "Stopped" in facts.run["error"]:
+        return None
+    said = facts.run["error"] or "whoever ran it says nothing any more"
+    return f"{facts.run['name']} ended before it was complete: {said}"
+
+
+def _undefined(facts: Facts, limits: Limits) -> str | None:
+    flagged, rows = facts.stats["flagged"], facts.stats["rows"]
+    if flagged == 0 or flagged / max(1, rows) < limits["share"]:
+        return None
+    return f"{flagged:,} of {rows:,} rows came out undefined (NaN)"
+
+
+def _rim(facts: Facts, limits: Limits) -> str | None:
+    near = facts.stats["near_limit"]
+    if near < limits["rows"]:
+        return None
+    return f"{near:,} input rows have coordinates with less than four binary digits left"
+
+
+def _misses(facts: Facts, limits: Limits) -> str | None:
+    same = [
+        run
+        for run in facts.view["runs"]
+        if run["operation"] == facts.run["operation"] and run["state"] in ("completed", "found")
+    ]
+    again = {run["key"] for run in same if run["state"] == "completed"}
+    times = [run for run in same if run["state"] == "completed"]
+    if len(times) - len(again) < limits["times"]:
+        return None
+    return f"{len(times)} runs computed {len(again)} results: some were computed again"
+
+
+def _idle(facts: Facts, limits: Limits) -> str | None:
+    slots, seconds = facts.run["slots"], facts.seconds
+    if not facts.enough or facts.run["ended"] is not None or slots < 2 or seconds < 30:
+        return None
+    busy = own_seconds(facts.run) / (slots * seconds)
+    if busy >= limits["share"]:
+        return None
+    return f"its {slots} threads are busy {busy:.0%} of the time"
+
+
+def _more(facts: Facts, limits: Limits) -> str | None:
+    left, slots = facts.left, facts.run["slots"]
+    blocks = facts.run["cells"]["blocks"]
+    if not facts.enough or left is None or left < limits["seconds"] or blocks < 2 * slots:
+        return None
+    busy = own_seconds(facts.run) / (max(1, slots) * facts.seconds)
+    if busy < limits["share"]:
+        return None
+    most = min(blocks, 512)
+    wanted = min(most, slots * max(2, round(left / limits["seconds"])))
+    then = f"{wanted} would take about {format_time(left * slots / wanted)}"
+    return f"{format_time(left)} are left, {slots} threads are busy {busy:.0%} of the time; {then}"
+
+
+def own_seconds(run: dict[str, Any]) -> float:
+    """Seconds of the tasks of this run alone."""
+    return sum(stats["seconds"] for stats in run["workers"].values())
+
+
+RULES = (
+    Rule("read-bound", _reads,
+         "Store the rows in chunks of 16 to 64 MB, without a codec or with a light one "
+         "(points.save does so), or nearer to the workers.", {"share": 0.4}),
+    Rule("write-bound", _writes,
+         "Put the store on a faster disk or nearer to the workers.", {"share": 0.4}),
+    Rule("rechecks", _rechecks,
+         "Set geodask.surrogate to float32; where it is that, many rows are equal or nearly so: "
+         "look for duplicates.", {"share": 0.02}),
+    Rule("hours", _hours,
+         "Submit it as a job and add workers; a smaller sample (points.sample) tells much of it.",
+         {"seconds": 4 * 3600.0}),
+    Rule("memory", _memory,
+         "Set geodask.memory-per-task lower, or give the workers fewer threads.",
+         {"share": 0.85}, alert=True),
+    Rule("straggler", _straggler,
+         "Look at that machine: it may be shared, throttled or swapping. Its late tasks are given "
+         "to others.", {"times": 2.5}),
+    Rule("errors", _errors,
+         "Look into the log of the worker; geodask.on-error: continue leaves such blocks out.",
+         {"share": 0.05, "count": 2.0}, alert=True),
+    Rule("stopped", _stopped,
+         "Mend the cause and run the plan again: it computes only what is missing.", alert=True),
+    Rule("undefined", _undefined,
+         "Look at those rows: opposite points have no single shortest geodesic.",
+         {"share": 1e-9}, alert=True),
+    Rule("rim", _rim,
+         "Keep such points in polar coordinates (gd.convert to gd.HyperbolicPolar), or train with "
+         "a larger curvature.", {"rows": 1.0}),
+    Rule("computed-again", _misses,
+         "Results were evicted or rows differ in their last bits: raise geodask.store-max-bytes, "
+         "or pin what is needed (gd.store().pin).", {"times": 1.0}),
+    Rule("idle", _idle,
+         "More workers would not help. Tasks wait for the scheduler or for each other: use fewer, "
+         "faster ones.", {"share": 0.4}),
+    Rule("more-workers", _more,
+         "More workers would help: gd.cluster.adaptive adds them by the work that is left.",
+         {"seconds": 1800.0, "share": 0.8}),
+)  # fmt: skip
+
+
+def advise(view: dict[str, Any], rules: tuple[Rule, ...] = RULES) -> Iterator[dict[str, Any]]:
+    """What the rules say of the latest runs: those at work, and the last few that ended."""
+    changed = dask.config.get("geodask.monitor.rules") or {}
+    for run in view["runs"][:10]:
+        if run["state"] == "starting" or not run["operation"]:
+            continue
+        for rule in rules:
+            change = changed.get(rule.name, {})
+            if change in (False, "off"):
+                continue
+            evidence = rule.when(Facts(run, view), {**rule.limits, **change})
+            if evidence is not None:
+                yield {
+                    "rule": rule.name, "alert": rule.alert, "run": run["run"], "plan": run["name"],
+                    "evidence": evidence, "say": rule.say,
+                }  # fmt: skip
+
+
+class Watch:
+    """Looks again and again, and says what is new once: in the log, and to the hook."""
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, Any]] = []
+        self._said: dict[tuple[str, str], None] = {}
+
+    def look(self, view: dict[str, Any]) -> None:
+        """Takes in what there is now."""
+        self.found = list(advise(view))
+        for each in self.found:
+            what = each["run"], each["rule"]
+            if each["alert"] and what not in self._said:
+                self._said[what] = None
+                logger.warning("%s: %s. %s", each["rule"], each["evidence"], each["say"])
+                _call(dask.config.get("geodask.monitor.hook"), each)
+        while len(self._said) > 1000:
+            del self._said[next(iter(self._said))]
+
+
+def _call(hook: Any, alert: dict[str, Any]) -> None:
+    """Tells a callable, or a URL by POST, without waiting for it."""
+    if hook is not None:
+        Thread(target=_tell, args=(hook, alert), name="geodask-hook", daemon=True).start()
+
+
+def _tell(hook: Any, alert: dict[str, Any]) -> None:
+    try:
+        if callable(hook):
+            hook(alert)
+            return
+        if not str(hook).startswith(("http://", "https://")):
+            raise ValueError(f"geodask.monitor.hook must be a URL or a callable, but is {hook!r}")
+        body = json.dumps(alert).encode()
+        request = urllib.request.Request(hook, body, {"Content-Type": "application/json"})
+        urllib.request.urlopen(request, timeout=10.0).close()
+    except Exception:
+        logger.warning("The hook for alerts failed.", exc_info=True)

@@ -1,0 +1,174 @@
+"""The rules: each speaks where it should, and none of a healthy run."""
+
+import json
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import dask
+import pytest
+
+import geodask as gd
+from geodask.events import Stats
+from geodask.monitor.account import Account
+from geodask.monitor.book import Book
+from geodask.monitor.prometheus import Collector
+from geodask.monitor.rules import RULES, Watch, advise
+
+NOW = 10_000.0
+HEALTHY = {
+    "tasks": 200, "rows": 20_000, "pairs": 4_000_000_000, "measured": 400_000, "seconds": 195.0,
+    "kernel_seconds": 180.0, "read_seconds": 4.0, "merge_seconds": 3.0, "write_seconds": 3.0,
+    "bytes_read": 10**10, "bytes_written": 10**8,
+}  # fmt: skip
+
+
+def recorded(run: dict[str, Any] | None = None, **stats: Any) -> dict[str, Any]:
+    """A view with one run on four workers that is half done after 100 seconds."""
+    state = Account(lambda: NOW).snapshot()
+    half = Stats(**{**HEALTHY, **stats})
+    each = asdict(Stats(tasks=50, seconds=half.seconds / 2))
+    state.update(
+        name="gd-knn-1", key="k", operation="knn", manifold="Sphere(n=3)", state="running",
+        began=NOW - 100.0, work=1e9, done=5e8, slots=2, stats=asdict(half),
+        workers={f"w{i}": each for i in range(2)}, heard=NOW,
+    )  # fmt: skip
+    state["cells"] = {**state["cells"], "blocks": 400}
+    state.update(run or {})
+    cluster = {f"w{i}": {"name": f"w{i}", "memory": 1e9, "memory_limit": 4e9} for i in range(2)}
+    return {"now": NOW, "runs": [state], "cluster": cluster}
+
+
+def workers(*seconds: float) -> dict[str, Any]:
+    stats = (asdict(Stats(tasks=10, seconds=10 * each)) for each in seconds)
+    return {"workers": {f"w{i}": each for i, each in enumerate(stats)}}
+
+
+WRONG = {
+    "read-bound": recorded(read_seconds=150.0, kernel_seconds=30.0),
+    "write-bound": recorded(write_seconds=150.0, kernel_seconds=30.0),
+    "rechecks": recorded(measured=400_000_000),
+    "hours": recorded({"work": 1e12}),
+    "memory": {**recorded(), "cluster": {"w0": {"name": "a", "memory": 95, "memory_limit": 100}}},
+    "straggler": recorded({**workers(1.0, 1.1, 0.9, 5.0)}),
+    "errors": recorded({"retries": 30, "errors": [{"error": "OSError: no route"}]}),
+    "stopped": recorded({"state": "stopped", "ended": NOW, "error": "ValueError: no"}),
+    "undefined": recorded(flagged=3),
+    "rim": recorded(near_limit=7),
+    "idle": recorded({**workers(1.0, 1.0)}),
+    "more-workers": recorded({"work": 5e10}),
+}
+
+
+def spoken(view: dict[str, Any]) -> set[str]:
+    return {each["rule"] for each in advise(view)}
+
+
+def test_a_healthy_run_gets_no_advice() -> None:
+    assert spoken(recorded()) == set()
+    assert spoken(recorded({"state": "completed", "ended": NOW, "done": 1e9})) == set()
+    assert spoken(recorded({"state": "found", "ended": NOW}, tasks=0, seconds=0.0)) == set()
+    assert spoken({"now": NOW, "runs": [Account().snapshot()]}) == set()
+
+
+def test_every_rule_is_tried() -> None:
+    assert {*WRONG, "computed-again"} == {rule.name for rule in RULES}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_rule_speaks_with_its_evidence(name: str) -> None:
+    found = {each["rule"]: each for each in advise(WRONG[name])}
+    assert name in found
+    assert set(found) - {name} <= ({"more-workers"} if name in ("hours", "idle") else set())
+    assert found[name]["say"].endswith(".")
+    assert found[name]["evidence"]
+    json.dumps(found)
+
+
+def test_what_is_computed_again_is_noticed() -> None:
+    done = recorded({"state": "completed", "ended": NOW, "done": 1e9})
+    again = {**done, "runs": done["runs"] * 2}
+    assert spoken(again) == {"computed-again"}
+    other = {**done["runs"][0], "key": "another"}
+    assert spoken({**done, "runs": [done["runs"][0], other]}) == set()
+
+
+def test_rules_are_configured() -> None:
+    view = WRONG["read-bound"]
+    with dask.config.set({"geodask.monitor.rules": {"read-bound": "off"}}):
+        assert spoken(view) == set()
+    with dask.config.set({"geodask.monitor.rules": {"read-bound": {"share": 0.99}}}):
+        assert spoken(view) == set()
+
+
+@contextmanager
+def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    heard: list[dict[str, Any]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Hook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/hook", heard
+        server.shutdown()
+
+
+def joined() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "geodask-hook":
+            thread.join()
+
+
+def test_an_alert_is_said_once_to_the_log_and_the_hook(caplog: pytest.LogCaptureFixture) -> None:
+    with listening() as (url, heard), dask.config.set({"geodask.monitor.hook": url}):
+        watch = Watch()
+        for _ in range(3):
+            watch.look(WRONG["stopped"])
+        watch.look(WRONG["read-bound"])  # advice, and no alert
+        joined()
+    assert [each["rule"] for each in heard] == ["stopped"]
+    assert caplog.text.count("ValueError: no") == 1
+    assert [each["rule"] for each in watch.found] == ["read-bound"]
+    called: list[Any] = []
+    with dask.config.set({"geodask.monitor.hook": called.append}):
+        Watch().look(WRONG["errors"])
+        joined()
+    assert called[0]["evidence"].startswith("30 of 230 tasks failed")
+
+
+@pytest.mark.parametrize("hook", ["file:///etc/passwd", "http://127.0.0.1:1/", len])
+def test_a_hook_that_fails_does_no_harm(hook: Any, caplog: pytest.LogCaptureFixture) -> None:
+    hook = (lambda alert: 1 / 0) if hook is len else hook
+    with dask.config.set({"geodask.monitor.hook": hook}), caplog.at_level(logging.WARNING):
+        Watch().look(WRONG["stopped"])
+        joined()
+    assert "The hook for alerts failed." in caplog.text
+
+
+def test_the_grafana_dashboard_asks_for_metrics_that_there_are() -> None:
+    file = Path(gd.__file__).parents[1] / "examples/grafana.json"
+    panels = json.loads(file.read_text(encoding="utf-8"))["panels"]
+    asked = {
+        name
+        for panel in panels
+        for target in panel["targets"]
+        for name in re.findall(r"geodask_\w+", target["expr"])
+    }
+    book = Book()
+    book.take(recorded()["runs"][0])
+    there = {sample.name for metric in Collector(book).collect() for sample in metric.samples}
+    assert asked <= there
+    assert len(asked) > 12

@@ -1,0 +1,320 @@
+"""What is counted of plans, from their events to the book, with and without a cluster."""
+
+import json
+import logging
+from dataclasses import asdict
+from typing import Any
+
+import dask
+import numpy as np
+import pytest
+
+import geodask as gd
+from geodask.events import (
+    About,
+    Evicted,
+    PlanEnded,
+    PlanStarted,
+    Stats,
+    StepDone,
+    TaskDone,
+    TaskFailed,
+    TaskStarted,
+)
+from geodask.monitor.account import CELLS, ERRORS, STEPS, Account, Cells
+from geodask.monitor.book import KINDS, RESULTS, RUNS, SECONDS, SILENT_SECONDS, Book
+from geodask.monitor.telling import local_book
+
+
+class Clock:
+    """Time that stands still until it is set."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def begun(
+    clock: Clock, key: str = "a" * 32, blocks: int = 10, known: int = 0, created: float = 1.0
+) -> Account:
+    account = Account(clock)
+    about = About(
+        key=key, operation="knn", manifold="Sphere(n=3)", url=f"store/knn-{key}", created=created,
+        blocks=blocks,
+        missing=tuple(range(known, blocks)), rows_per_block=10, slots=2, task_bytes=1000,
+        known=Stats(tasks=known, rows=10 * known),
+    )  # fmt: skip
+    name = f"gd-knn-{key[:8]}"
+    account(PlanStarted(name, 10.0 * blocks, 10.0 * known, 10 * blocks, about))
+    return account
+
+
+def done(account: Account, block: int, worker: str = "w0") -> None:
+    label = f"{account.state['name']}-{block}-finish"
+    account(TaskStarted(label, block))
+    account(TaskDone(10.0, Stats(tasks=1, rows=10, seconds=0.5), label, block, worker, True))
+
+
+def ended(account: Account, tasks: int) -> None:
+    stats = asdict(Stats(tasks=tasks, rows=10 * tasks, seconds=0.5 * tasks))
+    report = {
+        "key": account.state["key"], "operation": "knn", "certified": 1.0, "cache_hit": False,
+        "approximation_error": 0.0, "stats": stats,
+    }  # fmt: skip
+    account(PlanEnded(True, account.state["url"], report, account.state["manifold"], 4000))
+
+
+def rows(book: Book) -> int:
+    return sum(kind.stats.rows for kind in book.kinds.values())
+
+
+# --- one run --------------------------------------------------------------------------------------
+
+
+def test_an_account_counts_what_it_is_told() -> None:
+    account = begun(Clock(), known=2)
+    done(account, 2)
+    done(account, 3, "w1")
+    account(TaskStarted("x", 4))
+    account(TaskFailed("x", 4, (40, 50), "ValueError: no", False))
+    account(TaskFailed("x", 5, (50, 60), "ValueError: never", True))
+    found = account.snapshot()
+    assert found["stats"]["tasks"] == 4
+    assert found["stats"]["rows"] == 40
+    assert found["known"]["rows"] == 20
+    assert found["done"] == 40.0
+    assert {name: each["rows"] for name, each in found["workers"].items()} == {"w0": 10, "w1": 10}
+    assert (found["failures"], found["retries"]) == (1, 1)
+    assert [each["block"] for each in found["errors"]] == [4, 5]
+    assert found["cells"]["finished"] == [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
+    assert found["cells"]["computed"] == [0, 0, 1, 1, 0, 0, 0, 0, 0, 0]
+    assert found["cells"]["failed"] == [0, 0, 0, 0, 0, 1, 0, 0, 0, 0]
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_snapshot_stays_small() -> None:
+    account = begun(Clock(), blocks=100_003)
+    for block in range(0, 100_003, 50):
+        account(TaskFailed("x", block, (0, 1), "E: " + "x" * 10_000, True))
+    for step in range(2 * STEPS):
+        account(StepDone(step, {"gradient_norm": 0.1, "variance": float("inf")}))
+    found = account.snapshot()
+    assert len(found["cells"]["finished"]) <= CELLS
+    assert len(found["errors"]) == ERRORS
+    assert len(found["steps"]) == STEPS
+    assert found["steps"][-1] == {"step": 2 * STEPS - 1, "gradient_norm": 0.1}
+    assert len(json.dumps(found, allow_nan=False)) < 60_000
+
+
+@pytest.mark.parametrize("blocks", [0, 1, CELLS - 1, CELLS, CELLS + 1, 7919])
+def test_cells_hold_every_block_once(blocks: int) -> None:
+    cells = Cells(blocks, range(blocks))
+    assert sum(cells.codes()["finished"]) == 0
+    for block in range(blocks):
+        cells.begin(block)
+    assert sum(cells.codes()["at_work"]) == blocks
+    for block in range(blocks):
+        cells.end(block, finished=True, ours=True)
+    assert sum(cells.codes()["finished"]) == blocks
+    assert sum(cells.codes()["computed"]) == blocks
+    assert sum(cells.codes()["at_work"]) == 0
+
+
+# --- the book -------------------------------------------------------------------------------------
+
+
+def test_a_snapshot_that_comes_again_counts_nothing() -> None:
+    book, account = Book(Clock()), begun(Clock())
+    done(account, 0)
+    early = account.snapshot()
+    done(account, 1)
+    late = account.snapshot()
+    for snapshot in (early, early, late, late, early):
+        book.take(snapshot)
+    assert rows(book) == 20
+    assert book.workers["w0"].rows == 20
+
+
+def test_a_run_that_was_killed_and_goes_on_counts_once() -> None:
+    book, clock = Book(Clock()), Clock()
+    first = begun(clock)
+    for block in range(4):
+        done(first, block)
+    book.take(first.snapshot())  # told four; three were marked when it was killed
+    second = begun(clock, known=3)
+    for block in range(3, 10):
+        done(second, block)
+    book.take(second.snapshot())
+    ended(second, 10)
+    book.take(second.snapshot())
+    assert rows(book) == 100
+    (kind,) = book.kinds.values()
+    assert kind.stats.tasks == 10
+    assert (kind.misses, book.cache.misses) == (1, 1)
+
+
+def test_what_was_stored_before_the_book_began_is_not_counted() -> None:
+    book = Book(Clock())
+    account = begun(Clock(), known=7)
+    for block in range(7, 10):
+        done(account, block)
+    ended(account, 10)
+    book.take(account.snapshot())
+    assert rows(book) == 30
+    assert book.view()["runs"][0]["stats"]["rows"] == 100
+
+
+def test_a_result_that_went_and_is_computed_again_counts_again() -> None:
+    book = Book(Clock())
+    for created in (1.0, 2.0):
+        account = begun(Clock(), created=created)
+        for block in range(10):
+            done(account, block)
+        ended(account, 10)
+        book.take(account.snapshot())
+    assert rows(book) == 200
+
+
+def test_two_processes_that_share_a_plan_count_once() -> None:
+    book, clock = Book(Clock()), Clock()
+    one, two = begun(clock), begun(clock)
+    for block in range(10):
+        done(one if block % 2 else two, block)
+    book.take(one.snapshot())
+    book.take(two.snapshot())
+    for each in (one, two):
+        ended(each, 10)
+        book.take(each.snapshot())
+    assert rows(book) == 100
+
+
+def test_hits_evictions_and_errors_are_counted() -> None:
+    book, account = Book(Clock()), Account(Clock())
+    report = {"key": "b", "operation": "knn", "certified": 1.0, "cache_hit": True, "stats": {},
+              "approximation_error": 0.0}  # fmt: skip
+    account(Evicted(2, 500))
+    account(PlanEnded(True, "store/knn", report, "Sphere(n=3)", 4000, 12.5))
+    book.take(account.snapshot())
+    book.take(account.snapshot())
+    failed = begun(Clock())
+    failed(TaskFailed("x", 0, (0, 10), "E: no", True))
+    failed(PlanEnded(False, error="E: no"))
+    book.take(failed.snapshot())
+    found = asdict(book.cache)
+    assert found == {"hits": 1, "misses": 0, "evictions": 2, "bytes_found": 4000,
+                     "bytes_evicted": 500, "seconds_saved": 12.5}  # fmt: skip
+    assert sum(kind.failures for kind in book.kinds.values()) == 1
+    assert [run["state"] for run in book.runs.values()] == ["found", "stopped"]
+
+
+def test_a_book_stays_small() -> None:
+    clock = Clock()
+    book = Book(clock)
+    for number in range(RESULTS + 500):
+        account = begun(clock, key=f"{number:032x}", blocks=3)
+        account.state["manifold"] = f"Sphere(n={number})"
+        done(account, 0, f"w{number}")
+        ended(account, 3)
+        book.take(account.snapshot())
+        clock.now += 1.0
+        book.tick()
+    assert len(book.runs) == RUNS
+    assert len(book.kinds) == KINDS + 1
+    assert len(book._results) == RESULTS
+    assert len(book.history) == SECONDS
+    assert rows(book) == 30 * (RESULTS + 500)
+
+
+def test_a_run_that_falls_silent_is_lost() -> None:
+    clock = Clock()
+    book = Book(clock)
+    book.take(begun(clock).snapshot())
+    clock.now += SILENT_SECONDS - 1
+    book.tick()
+    assert len(book.running) == 1
+    clock.now += 2
+    book.tick()
+    assert [run["state"] for run in book.runs.values()] == ["lost"]
+
+
+def test_rates_are_those_of_a_second() -> None:
+    clock = Clock()
+    book, account = Book(clock), begun(clock)
+    for block in range(4):
+        done(account, block)
+    book.take(account.snapshot())
+    clock.now += 2.0
+    book.tick()
+    assert book.history[-1]["rates"]["knn"]["rows"] == 20.0
+    clock.now += 1.0
+    book.tick()
+    assert book.history[-1]["rates"] == {}
+
+
+# --- real plans -----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_tasks")
+def test_a_plan_on_threads_is_counted_as_its_report_says(sphere: gd.Points) -> None:
+    local_book.cache_clear()
+    report = gd.knn(sphere, k=3).persist().report
+    assert gd.knn(sphere, k=3).persist().report.cache_hit
+    view = local_book().view()
+    hit, run = view["runs"]
+    assert (run["state"], hit["state"]) == ("completed", "found")
+    assert run["stats"] == report.stats
+    (kind,) = view["operations"]
+    assert {**kind["stats"], "peak_bytes": 0} == pytest.approx({**report.stats, "peak_bytes": 0})
+    assert kind["stats"]["rows"] == report.stats["rows"] == 2000
+    assert sum(run["cells"]["computed"]) == run["cells"]["blocks"]
+    assert view["cache"]["hits"] == view["cache"]["misses"] == 1
+    assert "2000 rows" in repr(gd.monitor.summary())
+    assert "knn" in gd.monitor.summary()._repr_html_()
+
+
+def test_an_iteration_tells_how_it_converges(sphere: gd.Points) -> None:
+    local_book.cache_clear()
+    middle = gd.mean(sphere[np.asarray(sphere.array[:, 0] > 0.1)]).persist()
+    (run,) = local_book().view()["runs"]
+    assert run["steps"][-1]["gradient_norm"] == pytest.approx(middle.gradient_norm)
+    assert run["stats"] == middle.report.stats
+
+
+def test_a_plan_that_fails_is_shown_with_its_error(
+    sphere: gd.Points, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("<script>alert(1)</script>")
+
+    local_book.cache_clear()
+    monkeypatch.setattr("geodask.ops.knn.Knn.partial", broken)
+    with pytest.raises(ZeroDivisionError):
+        gd.knn(sphere, k=3).persist()
+    (run,) = local_book().view()["runs"]
+    assert run["state"] == "stopped"
+    assert run["error"].startswith("ZeroDivisionError")
+    assert run["failures"] == 1
+    shown = gd.monitor.summary()._repr_html_()
+    assert "<script>" not in shown
+    assert "&lt;script&gt;" in shown
+
+
+def test_watchers_are_configured(sphere: gd.Points, caplog: pytest.LogCaptureFixture) -> None:
+    local_book.cache_clear()
+    with dask.config.set({"geodask.watchers": []}):
+        gd.knn(sphere, k=2).compute()
+    assert local_book().view()["runs"] == []
+    names = ["geodask.none.such", f"{__name__}.faulty_watcher"]
+    with dask.config.set({"geodask.watchers": names}), caplog.at_level(logging.WARNING):
+        found = gd.knn(sphere, k=2).compute()
+    assert found.indices.shape == (2000, 2)
+    assert "geodask.none.such" in caplog.text
+    assert "faulty_watcher is told no more" in caplog.text
+
+
+def faulty_watcher() -> Any:
+    def watch(event: object) -> None:
+        raise RuntimeError("watchers may not do harm")
+
+    return watch

@@ -1,0 +1,156 @@
+"""The page in a real browser, on live clusters: what it shows, and what it survives."""
+
+import json
+import re
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dask.distributed import Client, LocalCluster
+
+import geodask as gd
+from browser import chromium, complaints, eventually, missing, picture, text_of
+from geodask.events import About, PlanEnded, PlanStarted, Stats, TaskDone, TaskFailed, as_job
+from geodask.monitor.account import Account
+from geodask.monitor.telling import Scheduler
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(missing() is not None, reason=missing() or ""),
+]
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as running:
+        yield running
+
+
+@pytest.fixture
+def fresh() -> Iterator[Client]:
+    """A cluster of two workers that has run nothing."""
+    options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": "4GiB"}
+    here = LocalCluster(**options, dashboard_address="127.0.0.1:0")
+    with here as cluster, Client(cluster) as client:
+        yield client
+
+
+def url_of(client: Any) -> str:
+    port = client.scheduler_info()["services"]["dashboard"]
+    return f"http://127.0.0.1:{port}/geodask"
+
+
+def open_page(driver: Any, client: Any, page: str = "geodask") -> None:
+    """Leaves what was looked at, and the complaints of it."""
+    driver.get("about:blank")
+    complaints(driver)
+    driver.get(url_of(client).replace("geodask", page))
+
+
+def numbers(client: Any) -> dict[str, Any]:
+    with urllib.request.urlopen(f"{url_of(client)}.json", timeout=10) as answer:
+        return json.load(answer)
+
+
+def metrics(client: Any) -> dict[str, float]:
+    """Those of ours, summed over their labels."""
+    found: dict[str, float] = {}
+    with urllib.request.urlopen(url_of(client).replace("geodask", "metrics"), timeout=10) as answer:
+        for line in answer.read().decode().splitlines():
+            if line.startswith("geodask_"):
+                name = re.split(r"[{ ]", line)[0]
+                found[name] = found.get(name, 0.0) + float(line.rpartition(" ")[2])
+    return found
+
+
+@pytest.mark.usefixtures("small_tasks")
+def test_the_page_shows_a_run_as_its_report_does(
+    fresh: Client, driver: Any, sphere: gd.Points
+) -> None:
+    gd.monitor.install(fresh)
+    open_page(driver, fresh)
+    eventually(lambda: "None has run yet" in text_of(driver))
+    picture(driver, "idle")
+    report = gd.knn(sphere, k=3).persist().report
+    shown = eventually(lambda: "completed" in (text := text_of(driver)) and text)
+    assert "gd-knn" in shown
+    assert "100.0%" in shown
+    picture(driver, "finished")
+    found = numbers(fresh)
+    assert found["runs"][0]["stats"] == report.stats
+    (kind,) = found["operations"]
+    told = metrics(fresh)
+    for name in ("tasks", "rows", "pairs", "measured", "bytes_read", "bytes_written"):
+        assert kind["stats"][name] == told[f"geodask_{name}_total"] == report.stats[name]
+    assert sum(each["tasks"] for each in found["workers"].values()) == report.stats["tasks"]
+    assert complaints(driver) == []
+
+
+def test_a_link_leads_to_the_page(fresh: Client, driver: Any) -> None:
+    gd.monitor.install(fresh)
+    open_page(driver, fresh, "status")
+    driver.find_element("link text", "Geodask").click()
+    eventually(lambda: "None has run yet" in text_of(driver))
+    gd.monitor.uninstall(fresh)
+    open_page(driver, fresh, "status")
+    assert driver.find_elements("link text", "Geodask") == []
+
+
+@pytest.mark.usefixtures("small_tasks")
+def test_the_page_moves_while_a_job_runs(fresh: Client, driver: Any, sphere: gd.Points) -> None:
+    big = gd.points(gd.Sphere(24).random(40_000, seed=2).astype(np.float32), gd.Sphere(24))
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(lambda: gd.knn(big, k=5).persist())
+        gd.monitor.install(fresh)
+        open_page(driver, fresh)
+        first = eventually(lambda: re.search(r"running ([\d.]+)%", text_of(driver)))
+        picture(driver, "running")
+        eventually(
+            lambda: (
+                (now := re.search(r"running ([\d.]+)%", text_of(driver)))
+                and float(now[1]) > float(first[1])
+            )
+        )
+        running.result()
+    eventually(lambda: "completed" in text_of(driver))
+    assert complaints(driver) == []
+
+
+def test_names_and_errors_are_text(fresh: Client, driver: Any) -> None:
+    evil = "<img src=x onerror=\"document.title='broken'\"></td><script>alert(1)</script>"
+    gd.monitor.install(fresh)
+    with as_job("1", evil):
+        account = Account()
+    about = About("k" * 32, evil, evil, evil, 1.0, 9, (), 1, 2, 0, Stats(flagged=3))
+    account(PlanStarted(evil, 9.0, 0.0, 9, about))
+    account(TaskFailed("x", 0, (0, 1), evil, True))
+    account(TaskDone(1.0, Stats(tasks=1, rows=1), "x", 1, evil, True))
+    account(PlanEnded(False, error=evil))
+    Scheduler(fresh).take(account.snapshot())
+    open_page(driver, fresh)
+    eventually(lambda: "onerror" in text_of(driver))
+    time.sleep(1.5)
+    assert driver.title != "broken"
+    assert complaints(driver) == []
+    picture(driver, "failed")
+
+
+def test_ten_pages_at_once(fresh: Client, driver: Any, sphere: gd.Points, tmp_path: Path) -> None:
+    gd.monitor.install(fresh)
+    open_page(driver, fresh)
+    for _ in range(9):
+        driver.switch_to.new_window("tab")
+        driver.get(url_of(fresh))
+    gd.knn(sphere, k=3).persist()
+    for handle in driver.window_handles:
+        driver.switch_to.window(handle)
+        eventually(lambda: "completed" in text_of(driver))
+    for handle in driver.window_handles[1:]:
+        driver.switch_to.window(handle)
+        driver.close()
+    driver.switch_to.window(driver.window_handles[0])
