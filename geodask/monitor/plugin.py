@@ -79,7 +79,7 @@ class Monitor(SchedulerPlugin):
         self.watch.look(self.view())
 
     def view(self) -> dict[str, Any]:
-        """What the page shows, made once a second for all who look."""
+        """What is shown, made twice a second at most for all who look while a plan runs."""
         made_at, view = self._seen
         now = IOLoop.current().time()
         if now - made_at > TICK_MS / 2000:
@@ -112,6 +112,8 @@ class Monitor(SchedulerPlugin):
 
     async def answer_take(self, snapshot: dict[str, Any]) -> bool:
         self.book.take(snapshot)
+        if snapshot["ended"] is not None:  # whoever asks after the end of a plan sees it
+            self._seen = -1.0, {}
         return True
 
     async def answer_view(self) -> dict[str, Any]:
