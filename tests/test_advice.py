@@ -37,7 +37,7 @@ def recorded(run: dict[str, Any] | None = None, **stats: Any) -> dict[str, Any]:
     state.update(
         name="gd-knn-1", key="k", operation="knn", manifold="Sphere(n=3)", state="running",
         began=NOW - 100.0, work=1e9, done=5e8, slots=2, stats=asdict(half),
-        workers={f"w{i}": each for i in range(2)}, heard=NOW,
+        workers={f"w{i}": each for i in range(2)}, heard=NOW, since=NOW - 100.0, url="store/knn-k",
     )  # fmt: skip
     state["cells"] = {**state["cells"], "blocks": 400}
     state.update(run or {})
@@ -93,10 +93,13 @@ def test_a_rule_speaks_with_its_evidence(name: str) -> None:
 
 def test_what_is_computed_again_is_noticed() -> None:
     done = recorded({"state": "completed", "ended": NOW, "done": 1e9})
-    again = {**done, "runs": done["runs"] * 2}
-    assert spoken(again) == {"computed-again"}
-    other = {**done["runs"][0], "key": "another"}
-    assert spoken({**done, "runs": [done["runs"][0], other]}) == set()
+    run = done["runs"][0]
+    assert spoken({**done, "runs": [run, {**run, "created": 2.0}]}) == {"computed-again"}
+    assert spoken({**done, "runs": [run, run]}) == set()  # by two at once
+    assert spoken({**done, "runs": [run, {**run, "key": "another", "url": "there"}]}) == set()
+    for url in ("memory:/gd-knn", "store/scratch-1"):  # compute() keeps nothing
+        some = [{**run, "url": url, "created": float(i)} for i in range(2)]
+        assert spoken({**done, "runs": some}) == set()
 
 
 def test_rules_are_configured() -> None:
@@ -105,6 +108,24 @@ def test_rules_are_configured() -> None:
         assert spoken(view) == set()
     with dask.config.set({"geodask.monitor.rules": {"read-bound": {"share": 0.99}}}):
         assert spoken(view) == set()
+    for odd in (None, True, [1], {"share": "much"}):
+        with dask.config.set({"geodask.monitor.rules": {"straggler": odd, "rim": odd}}):
+            assert spoken(view) == {"read-bound"}
+
+
+def test_what_is_of_the_cluster_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    view = WRONG["memory"]
+    view = {**view, "runs": [{**view["runs"][0], "run": str(i)} for i in range(5)]}
+    watch = Watch()
+    watch.look(view)
+    watch.look(view)
+    assert caplog.text.count("hold more than 85%") == 1
+
+
+def test_what_was_meant_or_found_is_no_alarm() -> None:
+    for error in ("Stopped: ", "KeyboardInterrupt: "):
+        assert spoken(recorded({"state": "stopped", "ended": NOW, "error": error})) == set()
+    assert spoken(recorded({"state": "found", "ended": NOW}, flagged=3, near_limit=3)) == set()
 
 
 @contextmanager

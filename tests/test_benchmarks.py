@@ -78,8 +78,8 @@ def test_nearest_neighbours_on_the_sphere(tmp_path: Path, options: tuple[str, ..
         assert not is_here or rows[name]["recall"] > 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("options", [(), pytest.param(("--s3",), marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("options", [(), ("--s3",)])
 def test_admission(tmp_path: Path, options: tuple[str, ...]) -> None:
     size = ("--rows", "70001", "--repeats", "1")
     printed, found = run(tmp_path, script("admission"), *size, *options)
@@ -316,6 +316,37 @@ def test_ten_faults(tmp_path: Path) -> None:
     assert sum(len(each["faults"]) for each in outcomes) == 10
     assert not any(each["wrong"] for each in outcomes)
     assert "10 faults in 3 runs" in done.stdout
+    assert not list(tmp_path.glob("geodask-benchmark-*"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("monitor", ("--rows", "3000", "--repeats", "2", "--events", "50000")),
+        ("overhead", ("--blocks", "40", "--gigabytes", "0.02", "--minute", "2", "--workers", "1",
+                      "3", "--repeats", "1")),
+    ],
+)  # fmt: skip
+def test_what_it_costs_to_be_run_and_watched(
+    tmp_path: Path, name: str, options: tuple[str, ...]
+) -> None:
+    path = tmp_path / "found.json"
+    done = subprocess.run(
+        [sys.executable, script(name), *options, "--json", str(path)],
+        env=os.environ | {"PYTHONPATH": str(BENCHMARKS), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if name == "monitor":
+        assert "counted as reported: True" in done.stdout
+        assert found["months"][-1]["events"] == 50_000
+    else:
+        assert [row["workers"] for row in found["scaling"]] == [1, 3]
     assert not list(tmp_path.glob("geodask-benchmark-*"))
 
 

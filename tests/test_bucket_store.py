@@ -400,7 +400,7 @@ def test_what_no_store_opens_is_said(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["threads", "dask"])
+@pytest.mark.parametrize("engine", ["threads", pytest.param("dask", marks=pytest.mark.long)])
 def test_a_run_that_was_killed_goes_on_in_the_bucket(
     engine: str, sphere: gd.Points, there: Objects, server: dict[str, Any], tmp_path: Path
 ) -> None:

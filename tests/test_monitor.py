@@ -2,7 +2,12 @@
 
 import json
 import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -17,13 +22,14 @@ from geodask.events import (
     PlanStarted,
     Stats,
     StepDone,
+    StepStarted,
     TaskDone,
     TaskFailed,
     TaskStarted,
 )
-from geodask.monitor.account import CELLS, ERRORS, STEPS, Account, Cells
+from geodask.monitor.account import CELLS, ERRORS, STEPS, Account, Cells, left, rate
 from geodask.monitor.book import KINDS, RESULTS, RUNS, SECONDS, SILENT_SECONDS, Book
-from geodask.monitor.telling import local_book
+from geodask.monitor.telling import Telling, local_book
 
 
 class Clock:
@@ -226,16 +232,132 @@ def test_a_book_stays_small() -> None:
     assert rows(book) == 30 * (RESULTS + 500)
 
 
-def test_a_run_that_falls_silent_is_lost() -> None:
+def test_a_run_that_falls_silent_is_lost_until_it_speaks() -> None:
     clock = Clock()
-    book = Book(clock)
-    book.take(begun(clock).snapshot())
+    book, account = Book(clock), begun(clock)
+    book.take(account.snapshot())
     clock.now += SILENT_SECONDS - 1
     book.tick()
     assert len(book.running) == 1
     clock.now += 2
     book.tick()
     assert [run["state"] for run in book.runs.values()] == ["lost"]
+    for block in range(10):
+        done(account, block)
+    ended(account, 10)
+    book.take(account.snapshot())
+    assert [run["state"] for run in book.runs.values()] == ["completed"]
+    assert rows(book) == 100
+
+
+def test_snapshots_in_any_order_count_the_last() -> None:
+    book, account = Book(Clock()), begun(Clock())
+    snapshots = [account.snapshot()]
+    for block in range(6):
+        done(account, block, f"w{block % 2}")
+        account(TaskFailed("x", 9, (90, 100), "E: again", False))
+        snapshots.append(account.snapshot())
+    for number in (2, 1, 5, 3, 6, 4, 0):
+        book.take(snapshots[number])
+    assert rows(book) == 60
+    assert sum(stats.rows for stats in book.workers.values()) == 60
+    assert sum(kind.retries for kind in book.kinds.values()) == 6
+
+
+def test_news_of_workers_is_told_until_it_is_delivered() -> None:
+    account = begun(Clock())
+    done(account, 0, "w0")
+    lost = account.snapshot()
+    done(account, 1, "w1")
+    late = account.snapshot()
+    assert set(lost["workers"]) == {"w0"}
+    assert set(late["workers"]) == {"w0", "w1"}
+    done(account, 2, "w1")
+    account.delivered(late)
+    assert set(account.snapshot()["workers"]) == {"w1"}
+    ended(account, 3)
+    assert set(account.snapshot()["workers"]) == {"w0", "w1"}
+
+
+def test_a_miss_counts_once_whoever_computed() -> None:
+    book = Book(Clock())
+    for _ in range(3):
+        account = begun(Clock())
+        ended(account, 10)
+        book.take(account.snapshot())
+    assert book.cache.misses == 1
+
+
+def test_times_are_moved_to_the_clock_of_the_book() -> None:
+    clock, other = Clock(), Clock()
+    other.now += 300.0
+    account = begun(other)
+    clock.now, other.now = clock.now + 5.0, other.now + 5.0
+    book = Book(clock)
+    book.take(account.snapshot())
+    (run,) = book.view()["runs"]
+    assert run["began"] == 1000.0
+
+
+def test_a_job_that_goes_on_elsewhere_is_one_run() -> None:
+    book = Book(Clock())
+    for _ in range(2):
+        account = begun(Clock())
+        account.state["job"] = "job"
+        book.take(account.snapshot())
+    assert [run["state"] for run in book.runs.values()] == ["replaced", "running"]
+
+
+def test_the_time_that_is_left_is_that_of_a_step() -> None:
+    clock = Clock()
+    account = begun(clock)
+    clock.now += 90.0
+    account(StepStarted(9, 0.0))
+    clock.now += 10.0
+    account.state["done"] = 50.0
+    run = account.snapshot()
+    assert rate(run, clock.now) == 5.0
+    assert left(run, clock.now) == 10.0
+    account.state["done"] = 120.0  # what was damaged is done again
+    assert left(account.snapshot(), clock.now) == 0.0
+
+
+# --- telling --------------------------------------------------------------------------------------
+
+
+def told_slowly(fails: int = 0) -> tuple[Book, Telling]:
+    book, left_to_fail = Book(), [fails]
+
+    def take(snapshot: dict[str, Any]) -> None:
+        time.sleep(0.05)
+        if snapshot["ended"] is not None and left_to_fail[0]:
+            left_to_fail[0] -= 1
+            raise OSError("busy")
+        book.take(snapshot)
+
+    return book, Telling(take)
+
+
+def started() -> PlanStarted:
+    return PlanStarted("gd-knn-1", 10.0, 0.0, 10)
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+def test_the_end_of_a_plan_is_told_whatever_is_under_way(fails: int) -> None:
+    book, telling = told_slowly(fails)
+    for _ in range(10):
+        telling(started())
+        telling(PlanEnded(False))
+    assert [run["state"] for run in book.runs.values()] == ["stopped"] * 10
+
+
+def test_a_plan_that_tells_no_end_is_ended() -> None:
+    book, telling = told_slowly()
+    telling(started())
+    telling.close()
+    telling.close()
+    assert [run["state"] for run in book.runs.values()] == ["stopped"]
+    assert "geodask-monitor" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_rates_are_those_of_a_second() -> None:
@@ -271,6 +393,30 @@ def test_a_plan_on_threads_is_counted_as_its_report_says(sphere: gd.Points) -> N
     assert view["cache"]["hits"] == view["cache"]["misses"] == 1
     assert "2000 rows" in repr(gd.monitor.summary())
     assert "knn" in gd.monitor.summary()._repr_html_()
+
+
+def test_what_fails_at_the_end_is_told(sphere: gd.Points, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise gd.StoreError("the disk is full")
+
+    local_book.cache_clear()
+    monkeypatch.setattr("geodask.storage.group.Group.commit", full)
+    with pytest.raises(gd.StoreError):
+        gd.knn(sphere, k=3).persist()
+    (run,) = local_book().view()["runs"]
+    assert (run["state"], run["error"]) == ("stopped", "StoreError: the disk is full")
+
+
+@pytest.mark.usefixtures("small_tasks")
+def test_what_is_mended_counts_again(sphere: gd.Points, store: Path) -> None:
+    local_book.cache_clear()
+    gd.knn(sphere, k=3).persist()
+    file = next(store.glob("knn-*/indices/c/0/0"))
+    file.write_bytes(file.read_bytes()[::-1])
+    before = sum(kind.stats.tasks for kind in local_book().kinds.values())
+    report = gd.knn(sphere, k=3).persist(verify=True).report
+    now = sum(kind.stats.tasks for kind in local_book().kinds.values())
+    assert now - before == report.blocks_computed > 0
 
 
 def test_an_iteration_tells_how_it_converges(sphere: gd.Points) -> None:
@@ -311,10 +457,13 @@ def test_watchers_are_configured(sphere: gd.Points, caplog: pytest.LogCaptureFix
     assert found.indices.shape == (2000, 2)
     assert "geodask.none.such" in caplog.text
     assert "faulty_watcher is told no more" in caplog.text
+    assert "faulty_watcher did not end" in caplog.text
 
 
-def faulty_watcher() -> Any:
+@contextmanager
+def faulty_watcher() -> Iterator[Any]:
     def watch(event: object) -> None:
         raise RuntimeError("watchers may not do harm")
 
-    return watch
+    yield watch
+    raise RuntimeError("and not at their end")

@@ -45,6 +45,14 @@ def url_of(client: Any) -> str:
     return f"http://127.0.0.1:{port}/geodask"
 
 
+LINKS = """
+  const within = node => [...node.querySelectorAll("*")].flatMap(each =>
+    [each, ...(each.shadowRoot ? within(each.shadowRoot) : [])]);
+  return within(document).filter(each =>
+    ["A", "a"].includes(each.tagName) && /javascript:void.document/.test(each.outerHTML)).length;
+"""
+
+
 def open_page(driver: Any, client: Any, page: str = "geodask") -> None:
     """Leaves what was looked at, and the complaints of it."""
     driver.get("about:blank")
@@ -123,6 +131,7 @@ def test_the_page_moves_while_a_job_runs(fresh: Client, driver: Any, sphere: gd.
 
 def test_names_and_errors_are_text(fresh: Client, driver: Any) -> None:
     evil = "<img src=x onerror=\"document.title='broken'\"></td><script>alert(1)</script>"
+    evil += r"$$\href{javascript:void(document.title='broken')}{here}$$"
     gd.monitor.install(fresh)
     with as_job("1", evil):
         account = Account()
@@ -136,10 +145,12 @@ def test_names_and_errors_are_text(fresh: Client, driver: Any) -> None:
     eventually(lambda: "onerror" in text_of(driver))
     time.sleep(1.5)
     assert driver.title != "broken"
+    assert driver.execute_script(LINKS) == 0
     assert complaints(driver) == []
     picture(driver, "failed")
 
 
+@pytest.mark.long
 def test_ten_pages_at_once(fresh: Client, driver: Any, sphere: gd.Points, tmp_path: Path) -> None:
     gd.monitor.install(fresh)
     open_page(driver, fresh)

@@ -1,10 +1,12 @@
 """What is counted on live clusters, and that plans run whatever becomes of who watches them."""
 
+import asyncio
 import json
 import logging
 import os
 import re
 import signal
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -56,6 +58,7 @@ def test_counts_agree_after_a_worker_was_killed(sphere: gd.Points, store: Path) 
     assert total(metrics, "geodask_misses_total") == 1
 
 
+@pytest.mark.long
 def test_workers_and_the_pages_of_dask_have_the_numbers(sphere: gd.Points) -> None:
     with running(2) as client:
         report = gd.knn(sphere, k=4).persist().report
@@ -113,6 +116,12 @@ def test_the_page_is_there_from_the_start_by_a_preload() -> None:
         assert '"runs": []' in fetched(client, "geodask.json")
         assert "bokeh" in fetched(client, "geodask")
         assert 'href="geodask"' in fetched(client, "status")
+        time.sleep(4)
+        times = [each["at"] for each in json.loads(fetched(client, "geodask.json"))["history"]]
+        assert min(np.diff(times)) > 0.5  # it is there once
+        gd.monitor.uninstall(client)
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetched(client, "geodask")
 
 
 def test_what_is_installed_goes_again(sphere: gd.Points) -> None:
@@ -129,6 +138,7 @@ def test_what_is_installed_goes_again(sphere: gd.Points) -> None:
         assert json.loads(fetched(client, "geodask.json"))["runs"][0]["state"] == "completed"
 
 
+@pytest.mark.long
 def test_a_plan_needs_no_dashboard(sphere: gd.Points) -> None:
     with running(1, scheduler_kwargs={"dashboard": False}) as client:
         report = gd.knn(sphere, k=4).persist().report
@@ -137,7 +147,7 @@ def test_a_plan_needs_no_dashboard(sphere: gd.Points) -> None:
 
 
 def has_page(dask_scheduler: Any) -> bool:
-    return dask_scheduler.plugins["geodask-monitor"].app is not None
+    return len(dask_scheduler.plugins["geodask-monitor"].applications) > 1
 
 
 def test_a_plan_runs_where_the_scheduler_has_another_geodask(
@@ -162,6 +172,36 @@ def test_a_plan_runs_where_nothing_can_be_told(
         assert gd.knn(sphere, k=4).persist().indices.shape == (2000, 4)
 
 
+@pytest.mark.long
+def test_two_workers_of_a_process_and_an_asynchronous_client(sphere: gd.Points) -> None:
+    with running(2, processes=False) as client:
+        gd.monitor.install(client)
+        report = gd.knn(sphere, k=4).persist().report
+        assert gd.monitor.summary().view["runs"][0]["stats"] == report.stats
+
+        async def install() -> None:
+            async with Client(client.scheduler.address, asynchronous=True) as other:
+                with pytest.raises(gd.JobError, match="asynchronous"):
+                    gd.monitor.install(other)
+
+        asyncio.run(install())
+
+
+@pytest.mark.long
+def test_a_cancelled_job_ends_on_the_page(sphere: gd.Points, tmp_path: Path, store: Path) -> None:
+    with scheduler_of_its_own(tmp_path, 1) as (address, _), Client(address) as client:
+        client.register_plugin(Fault(5.0))
+        job = gd.knn(sphere, k=4).submit()
+        eventually(lambda: gd.monitor.summary().view["runs"])
+        job.cancel()
+        job.wait(60)
+        run = eventually(lambda: gd.monitor.summary().view["runs"][0]["ended"]
+                         and gd.monitor.summary().view["runs"][0])  # fmt: skip
+        assert (run["state"], run["error"]) == ("stopped", "Stopped: ")
+        assert not gd.monitor.summary().view["advice"]
+
+
+@pytest.mark.long
 def test_a_new_scheduler_is_told_as_the_old_one_was(sphere: gd.Points, tmp_path: Path) -> None:
     reports = []
     for number in range(2):
@@ -173,6 +213,7 @@ def test_a_new_scheduler_is_told_as_the_old_one_was(sphere: gd.Points, tmp_path:
             assert run["stats"] == reports[-1].stats
 
 
+@pytest.mark.long
 def test_an_iteration_is_counted_step_by_step(sphere: gd.Points) -> None:
     near = sphere[np.asarray(sphere.array[:, 0] > 0.1)]
     with running(2) as client:

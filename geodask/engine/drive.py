@@ -114,7 +114,7 @@ class Telling:
             self._under_way.clear()
             state["results"].append(event.url)
             self._begin(0.0, total=0.0, step=0)
-        if self._stop.is_set():
+        if self._stop.is_set() and not isinstance(event, PlanEnded):  # others are to hear of it
             raise Stopped
 
     def _begin(self, found: float, **state: Any) -> None:

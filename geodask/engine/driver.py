@@ -123,7 +123,10 @@ class Run:
     def _line_up(self, task: Task, *, first: bool = False) -> None:
         kills = self.killed.get(self._label(task), 0)
         if kills >= KILLS:
-            self._leave_out(task.block, _deadly(self._label(task), kills))
+            error = _deadly(self._label(task), kills)
+            self._leave_out(task.block, error)
+            rows = self.job.layout.block(task.block)
+            self.watch(TaskFailed(self._label(task), task.block, rows, in_short(error), True))
         elif kills:
             self._suspects.append(task)
         elif first:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import MemoryPlanError, SpecError, StoreError
-from ..events import About, PlanEnded, PlanStarted, Stats, watching
+from ..events import About, PlanEnded, PlanStarted, Stats, Watcher, watching
 from ..storage.entries import SCRATCH
 from ..storage.group import DamagedError, Group, create, find
 from ..storage.keys import canonical, content_key
@@ -235,6 +235,20 @@ class Execution:
         about = self._about(job, group, todo)
         watch(PlanStarted(self.name, total, total - left, rows, about))
         stored = stored_tasks(group, job.layout, len(everything), len(todo))
+        try:
+            report = self._finish(job, group, watch, todo, begin, stored)
+        except BaseException as error:
+            watch(PlanEnded(False, error=in_short(error)))
+            raise
+        # Where another process was faster, what it counted is all that was done.
+        whole = {**group.body["report"], "cache_hit": False}
+        watch(PlanEnded(True, group.name, whole, self._space, group.nbytes))
+        return group, Report(**report)
+
+    def _finish(
+        self, job: Job, group: Group, watch: Watcher, todo: list[Task], begin: float, stored: int
+    ) -> dict[str, Any]:
+        """The report of the group, in which nothing is missing any more."""
         how = self.current.on_error, dict(self.current.killed)
         run = Run(job, group, self.engine, self.name, watch, self._check_unchanged, *how)
         try:
@@ -244,9 +258,6 @@ class Execution:
                 else:
                     run.run(dict.fromkeys(task.block for task in todo))
             self._check_unchanged()
-        except BaseException as error:
-            watch(PlanEnded(False, error=in_short(error)))
-            raise
         finally:
             run.release()
         group.refresh()
@@ -259,8 +270,7 @@ class Execution:
                 note(group, self.operation, self.admitted)
         if self._counter is not None:
             self._counter.miss(f"{self.operation.name}-{self.key}", *self._copies)
-        watch(PlanEnded(True, group.name, report, self._space, group.nbytes))
-        return group, Report(**report)
+        return report
 
     def _report(self, run: Run, begin: float, stored: int) -> dict[str, Any]:
         group, manifold = run.group, self.inputs[0].manifold
@@ -291,7 +301,7 @@ class Execution:
             operation=self.operation.name,
             manifold=self._space,
             url=group.name,
-            created=group.body["created"],
+            created=group.body.get("reopened", group.body["created"]),
             blocks=job.layout.blocks,
             missing=tuple(dict.fromkeys(task.block for task in todo)),
             rows_per_block=job.layout.rows_per_block,

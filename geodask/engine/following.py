@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib import import_module
 
 from ..events import Event, Watcher, told
@@ -12,7 +12,8 @@ logger = logging.getLogger("geodask")
 
 @contextmanager
 def following(names: Iterable[str]) -> Iterator[None]:
-    """Watchers, made by the functions of these names, are told of all that plans do inside.
+    """Watchers are told of all that plans do inside: what functions of these names give, when
+    their contexts are entered.
 
     A plan never fails because it is watched: one that cannot be made, or raises, is left out, and
     the log says so.
@@ -21,12 +22,21 @@ def following(names: Iterable[str]) -> Iterator[None]:
         for name in names:
             try:
                 module, _, function = name.rpartition(".")
-                watcher = getattr(import_module(module), function)()
+                context = getattr(import_module(module), function)()
+                watcher = context.__enter__()
             except Exception:
                 logger.warning("The watcher %s could not be made.", name, exc_info=True)
                 continue
+            stack.callback(_leave, name, context)
             stack.enter_context(told(Guarded(name, watcher)))
         yield
+
+
+def _leave(name: str, context: AbstractContextManager[Watcher]) -> None:
+    try:
+        context.__exit__(None, None, None)
+    except Exception:
+        logger.warning("The watcher %s did not end.", name, exc_info=True)
 
 
 class Guarded:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib.metadata import version
 from threading import Lock
@@ -89,15 +89,20 @@ def perform(packed: bytes, own: bytes) -> tuple[float, Any]:
 
 
 @cache
+def _done() -> Stats:
+    return Stats()
+
+
 def done_here() -> Stats:
     """What all tasks did in this process, those among them that were done elsewhere as well."""
-    return Stats()
+    with _LOCK:
+        return replace(_done())
 
 
 def meter(stats: Stats) -> None:
     """Adds what a task did to that, and to Dask's fine performance metrics, for its own pages."""
     with _LOCK:
-        done_here().add(stats)
+        _done().add(stats)
     for stage in ("read", "kernel", "merge", "write"):
         context_meter.digest_metric(f"gd-{stage}", getattr(stats, f"{stage}_seconds"), "seconds")
     for name, unit in {"rows": "rows", "pairs": "pairs", "bytes_read": "bytes"}.items():

@@ -10,25 +10,28 @@ asked to keep count and to show it:
 ``geodask.watchers: []`` in the configuration switches it off. A plan never fails because of it.
 """
 
+from contextlib import AbstractContextManager
 from typing import Any
 
+from .. import __version__
 from ..events import Watcher
 
 
-def watch() -> Watcher:
-    """What is told of the plans that run here: named by ``geodask.watchers``."""
-    from .telling import Telling
+def watch() -> AbstractContextManager[Watcher]:
+    """What is told of the plans that run inside: named by ``geodask.watchers``."""
+    from .telling import telling
 
-    return Telling.here()
+    return telling()
 
 
 def install(client: Any) -> str:
-    """Mounts the page on the scheduler of a client; returns its URL.
+    """Mounts the page on the scheduler of a client; returns its URL, as far as it has a dashboard.
 
     Raises
     ------
     JobError
-        Where geodask is not installed at the scheduler, in this version.
+        Where geodask is not installed at the scheduler, in this version; or where the client is
+        asynchronous.
     """
     from .telling import Scheduler
 
@@ -37,7 +40,7 @@ def install(client: Any) -> str:
 
 
 def uninstall(client: Any) -> None:
-    """Takes it away, with what was counted."""
+    """Takes it away, with what was counted. A plan that runs brings it back."""
     from .telling import Scheduler
 
     Scheduler(client).uninstall()
@@ -55,6 +58,6 @@ def dask_setup(scheduler: Any) -> None:
     """Called by ``dask scheduler --preload geodask.monitor``."""
     from .plugin import Monitor
 
-    plugin = Monitor()
-    plugin.mount(scheduler)
-    scheduler.add_plugin(plugin, name=plugin.name, idempotent=True)
+    plugin = Monitor(__version__)
+    if plugin.name not in scheduler.plugins:  # which starts it when it starts itself
+        scheduler.add_plugin(plugin, name=plugin.name, idempotent=True)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 from uuid import uuid4
 
@@ -42,10 +42,11 @@ class Account:
 
     def __post_init__(self) -> None:
         job, name = current_job()
+        begin = self.clock()
         self.state: dict[str, Any] = {
             "run": self.run,
             "job": job,
-            "job_name": name,
+            "job_name": str(name),
             "state": "starting",
             "name": "",
             "key": "",
@@ -53,7 +54,8 @@ class Account:
             "manifold": "",
             "url": "",
             "created": 0.0,
-            "began": self.clock(),
+            "began": begin,
+            "since": begin,
             "ended": None,
             "work": 0.0,
             "done": 0.0,
@@ -75,6 +77,7 @@ class Account:
         }
         self.known, self.own = Stats(), Stats()
         self.workers: dict[str, Stats] = {}
+        self._serial, self._news = 0, {}
         self.cells = Cells(0, ())
         self.steps: list[dict[str, Any]] = []
         self.errors: list[dict[str, Any]] = []
@@ -86,6 +89,7 @@ class Account:
             self._start(event)
         elif isinstance(event, StepStarted):
             state.update(step=event.step, done=event.stored, stored=event.stored)
+            state["since"] = self.clock()
         elif isinstance(event, StepDone):
             self.steps = [*self.steps[1 - STEPS :], {"step": event.step, **event.measures}]
         elif isinstance(event, TaskStarted):
@@ -95,6 +99,7 @@ class Account:
             self.own.add(event.stats)
             if event.worker:
                 self.workers.setdefault(event.worker, Stats()).add(event.stats)
+                self._news[event.worker] = self._serial
             self.cells.end(event.block, finished=event.finishes, ours=bool(event.label))
         elif isinstance(event, TaskFailed):
             self._fail(event)
@@ -107,7 +112,8 @@ class Account:
     def _start(self, event: PlanStarted) -> None:
         state, about = self.state, event.about
         state.update(name=event.name, work=event.work, done=event.stored, stored=event.stored)
-        state.update(rows=event.rows, state="running", began=self.clock())
+        begin = self.clock()
+        state.update(rows=event.rows, state="running", began=begin, since=begin)
         if about is not None:
             same = "key operation manifold url created blocks slots task_bytes"
             state.update({name: getattr(about, name) for name in same.split()})
@@ -143,21 +149,32 @@ class Account:
         return self.state["ended"] is not None
 
     def snapshot(self) -> dict[str, Any]:
-        """All of it as JSON: counts of the plan, of this run alone, and of each worker in it."""
+        """All of it as JSON: counts of the plan, and of each worker in this run of it.
+
+        Of workers those of which there is news since a snapshot that was delivered; at the end all.
+        """
+        self._serial += 1
+        told = self.workers if self.ended else self._news
         total = Stats(**self._report["stats"]) if self._report.get("stats") else sum_of(
             [self.known, self.own]
         )  # fmt: skip
         return {
             **self.state,
+            "serial": self._serial,
             "updated": self.clock(),
-            "stats": asdict(total),
-            "known": asdict(self.known),
-            "workers": {name: asdict(stats) for name, stats in self.workers.items()},
+            "stats": dict(vars(total)),
+            "known": dict(vars(self.known)),
+            "workers": {name: dict(vars(self.workers[name])) for name in told},
             "cells": self.cells.codes(),
             "steps": [finite(step) for step in self.steps],
             "errors": self.errors,
             "report": self._report,
         }
+
+    def delivered(self, snapshot: dict[str, Any]) -> None:
+        """A snapshot has reached the book: what it said of workers is no news any more."""
+        serial = snapshot["serial"]
+        self._news = {name: since for name, since in self._news.items() if since >= serial}
 
 
 class Cells:
@@ -245,3 +262,16 @@ def share(run: dict[str, Any]) -> float:
     if run["state"] in ("completed", "found"):
         return 1.0
     return min(1.0, run["done"] / run["work"]) if run["work"] else 0.0
+
+
+def rate(run: dict[str, Any], now: float) -> float:
+    """The work that a run does a second, since it began or, of an iteration, its step."""
+    seconds = (run["ended"] or now) - run["since"]
+    return max(0.0, run["done"] - run["stored"]) / seconds if seconds > 0 else 0.0
+
+
+def left(run: dict[str, Any], now: float) -> float | None:
+    """Seconds to the end of a run, or of the step it is in; None where that cannot be told."""
+    each = rate(run, now)
+    known = run["ended"] is None and each > 0
+    return max(0.0, run["work"] - run["done"]) / each if known else None

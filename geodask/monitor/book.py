@@ -1,7 +1,7 @@
 """What all plans do together: kept by the scheduler, or by this process where there is none.
 
-Runs send snapshots of all that they have done. What is counted is how much more the last one says
-than those before, so a snapshot that comes twice, late or not at all counts nothing wrong.
+Runs send numbered snapshots of all that they have done. What is counted is how much more one says
+than those before, so one that comes twice, late or not at all counts nothing wrong.
 """
 
 import time
@@ -26,7 +26,10 @@ SECONDS = 900
 SILENT_SECONDS = 60.0
 """A run that says nothing for so long is lost, with whoever ran it."""
 OTHER = "other"
-ENDED = ("completed", "stopped", "found", "lost")
+TOLD = ("completed", "stopped", "found")
+"""How runs end that tell their end: there is no more to come."""
+SKEW_SECONDS = 2.0
+"""By so much the clock of a run may differ from this one; otherwise its times are moved."""
 
 
 @dataclass
@@ -58,10 +61,12 @@ class Counted:
 
     base: Stats
     stats: Stats = field(default_factory=Stats)
+    missed: bool = False
+    """Whether that it was computed is counted."""
 
 
 class Book:
-    """Takes snapshots, one at a time, in any order and from any thread."""
+    """Takes snapshots, in any order and from any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.time):
         self._clock, self._lock = clock, Lock()
@@ -71,8 +76,6 @@ class Book:
         self.workers: dict[str, Stats] = {}
         self.cache = Cache()
         self.workers_lost = 0
-        self.taken = 0
-        """Snapshots."""
         self._results: dict[tuple[str, float], Counted] = {}
         self.history: deque[dict[str, Any]] = deque(maxlen=SECONDS)
         self._before: dict[str, Stats] = {}
@@ -82,14 +85,28 @@ class Book:
         """Counts what is new in a snapshot."""
         with self._lock:
             before = self.runs.get(snapshot["run"])
-            if before is not None and before["ended"] is not None:
+            if before is not None and (
+                before["serial"] >= snapshot["serial"] or before["state"] in TOLD
+            ):
                 return
-            self.taken += 1
-            snapshot = {**snapshot, "heard": self._clock()}
             if snapshot["operation"]:
                 self._count(snapshot, before)
-            self.runs[snapshot["run"]] = snapshot
+            if before is None:
+                self._replace(snapshot)
+            known = before["workers"] if before is not None else {}
+            workers = {**known, **snapshot["workers"]}
+            heard = self._clock()
+            self.runs[snapshot["run"]] = {**_moved(snapshot, heard), "workers": workers}
             self._forget()
+
+    def _replace(self, snapshot: dict[str, Any]) -> None:
+        """A job has one driver: the one before was lost, and this one goes on."""
+        for run in self.runs.values():
+            same = (
+                snapshot["job"] and run["job"] == snapshot["job"] and run["url"] == snapshot["url"]
+            )
+            if same and run["ended"] is None:
+                run.update(state="replaced", ended=run["updated"])
 
     def _count(self, snapshot: dict[str, Any], before: dict[str, Any] | None) -> None:
         kind = self._kind(snapshot["operation"], snapshot["manifold"])
@@ -103,13 +120,16 @@ class Book:
             self.cache.bytes_found += snapshot["size"]
             self.cache.seconds_saved += snapshot["saved"]
             return
-        if snapshot["state"] == "completed":
+        counted = self._counted(snapshot)
+        kind.stats.add(_more(counted, snapshot))
+        if snapshot["state"] == "completed" and not counted.missed:
+            counted.missed = True
             kind.misses, self.cache.misses = kind.misses + 1, self.cache.misses + 1
-        kind.stats.add(self._more(snapshot))
         for name, each in snapshot["workers"].items():
-            if name in self.workers or len(self.workers) < WORKERS:
-                was = Stats(**known.get("workers", {}).get(name, {}))
-                self.workers.setdefault(name, Stats()).add(less(Stats(**each), was))
+            was = Stats(**known.get("workers", {}).get(name, {}))
+            worker = self.workers.pop(name, None) or Stats()
+            worker.add(less(Stats(**each), was))
+            self.workers[name] = worker  # now the last to be forgotten
 
     def _kind(self, operation: str, manifold: str) -> Kind:
         kind = operation, manifold
@@ -117,17 +137,12 @@ class Book:
             kind = OTHER, OTHER
         return self.kinds.setdefault(kind, Kind())
 
-    def _more(self, snapshot: dict[str, Any]) -> Stats:
-        """What was done of a result since it was last told of, by this run or another."""
+    def _counted(self, snapshot: dict[str, Any]) -> Counted:
+        """What is known of the result of a run."""
         which = snapshot["url"], snapshot["created"]
         counted = self._results.pop(which, None) or Counted(Stats(**snapshot["known"]))
         self._results[which] = counted  # now the last to be forgotten
-        done = less(Stats(**snapshot["stats"]), counted.base)
-        more = less(done, counted.stats)
-        for part in fields(Stats):
-            largest = max(getattr(done, part.name), getattr(counted.stats, part.name))
-            setattr(counted.stats, part.name, largest)
-        return more
+        return counted
 
     def _forget(self) -> None:
         now = self._clock()
@@ -137,15 +152,20 @@ class Book:
         ended = [name for name, run in self.runs.items() if run["ended"] is not None]
         for name in ended[: max(0, len(self.runs) - RUNS)]:
             del self.runs[name]
-        while len(self._results) > RESULTS:
-            del self._results[next(iter(self._results))]
+        _shorten(self._results, RESULTS)
+        _shorten(self.workers, WORKERS)
 
-    def tick(self) -> None:
-        """Notes what was done a second since the tick before; to be called about once a second."""
+    def tick(self, at_least: float = 0.0) -> None:
+        """Notes what was done a second since the tick before; to be called about once a second.
+
+        Does nothing where that was less than some seconds ago.
+        """
         with self._lock:
-            self._forget()
             now = self._clock()
             seconds = max(1e-9, now - self._ticked)
+            if seconds < at_least:
+                return
+            self._forget()
             sums: dict[str, Stats] = {}
             for (operation, _), kind in self.kinds.items():
                 sums.setdefault(operation, Stats()).add(kind.stats)
@@ -175,8 +195,36 @@ class Book:
                     {"operation": operation, "manifold": manifold, **asdict(kind)}
                     for (operation, manifold), kind in self.kinds.items()
                 ],
-                "workers": {name: asdict(stats) for name, stats in self.workers.items()},
+                "workers": {name: dict(vars(stats)) for name, stats in self.workers.items()},
                 "workers_lost": self.workers_lost,
                 "cache": asdict(self.cache),
                 "history": list(self.history),
             }
+
+
+def _shorten(known: dict[Any, Any], most: int) -> None:
+    """Forgets what was put in first."""
+    while len(known) > most:
+        del known[next(iter(known))]
+
+
+def _more(counted: Counted, snapshot: dict[str, Any]) -> Stats:
+    """What was done of a result since it was last told of, by this run or another."""
+    done = less(Stats(**snapshot["stats"]), counted.base)
+    more = less(done, counted.stats)
+    for part in fields(Stats):
+        largest = max(getattr(done, part.name), getattr(counted.stats, part.name))
+        setattr(counted.stats, part.name, largest)
+    return more
+
+
+def _moved(snapshot: dict[str, Any], heard: float) -> dict[str, Any]:
+    """The snapshot with its times on this clock."""
+    skew = heard - snapshot["updated"]
+    skew = skew if abs(skew) > SKEW_SECONDS else 0.0
+    times = {
+        name: snapshot[name] + skew
+        for name in ("began", "since", "ended", "updated")
+        if snapshot[name] is not None
+    }
+    return {**snapshot, **times, "heard": heard}

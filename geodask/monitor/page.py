@@ -84,8 +84,9 @@ class Page:
     def __init__(self) -> None:
         self.tables = {
             name: models.Div(
-                text="", height=height, sizing_mode="stretch_width", stylesheets=[tables.STYLE],
-                styles={"overflow": "auto"}, name=f"geodask-{name}",
+                text="", height=height, sizing_mode="stretch_width", name=f"geodask-{name}",
+                stylesheets=[tables.STYLE], styles={"overflow": "auto"},
+                disable_math=True,  # TeX can hold links that run scripts
             )
             for name, (_, height) in TABLES.items()
         }  # fmt: skip

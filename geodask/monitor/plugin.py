@@ -2,18 +2,17 @@
 
 import json
 import logging
-from contextlib import suppress
 from typing import Any
 
 from distributed import SchedulerPlugin, WorkerPlugin
 from distributed.http.utils import RequestHandler
-from prometheus_client import REGISTRY
 from tornado.ioloop import IOLoop, PeriodicCallback
+from tornado.web import Application
 
 from .. import __version__
 from ..engine.live import NAME as JOBS
 from .book import Book
-from .prometheus import WorkerCollector, export, withdraw
+from .prometheus import export, export_worker, withdraw
 from .rules import Watch
 
 TICK_MS = 1000
@@ -27,52 +26,60 @@ class Monitor(SchedulerPlugin):
 
     name, idempotent = "geodask-monitor", True
 
-    def __init__(self) -> None:
-        self.app: Any = None
+    def __init__(self, wanted: str):
+        self.wanted = wanted
+        """The version of whoever installs it."""
+        self.applications: list[Any] = []
 
     async def start(self, scheduler: Any) -> None:
-        self.mount(scheduler)
-
-    def mount(self, scheduler: Any) -> None:
         """Takes questions, and shows the page where the scheduler has a dashboard."""
+        scheduler.handlers["geodask_version"] = self.answer_version
+        if self.wanted != __version__:
+            raise RuntimeError(f"geodask is {__version__} here, but {self.wanted} asks.")
         self.scheduler, self.book, self.watch = scheduler, Book(), Watch()
         self._seen: tuple[float, dict[str, Any]] = (-1.0, {})
-        for name in ("take", "view", "version", "unmount"):
+        for name in ("take", "view", "unmount"):
             scheduler.handlers[f"geodask_{name}"] = getattr(self, f"answer_{name}")
         self._ticking = PeriodicCallback(self._tick, TICK_MS)
         self._ticking.start()
         export(self.book)
-        with suppress(AttributeError):  # no web server
-            route = (rf"/{PAGE}[.]json", Numbers, {"dask_server": scheduler})
-            scheduler.http_application.add_handlers(r".*$", [route])
         try:
             self._mount_page()
         except Exception:
             logger.warning("There is no geodask page.", exc_info=True)
 
     def _mount_page(self) -> None:
+        http = self.scheduler.http_application
         try:
             from bokeh.server.tornado import BokehTornado
             from distributed.dashboard.core import BokehApplication
             from distributed.dashboard.scheduler import template_variables
-        except ImportError:
-            return  # no bokeh
-        from .page import document
-
-        applications = self.scheduler.http_application.applications
-        main = next((each for each in applications if isinstance(each, BokehTornado)), None)
+        except ImportError:  # no bokeh
+            self._mount(
+                Application([(rf"/{PAGE}[.]json", Numbers, {"dask_server": self.scheduler})])
+            )
+            return
+        main = next((each for each in http.applications if isinstance(each, BokehTornado)), None)
+        prefix = "" if main is None else main._prefix
+        route = rf"{prefix.rstrip('/')}/{PAGE}[.]json"
+        self._mount(Application([(route, Numbers, {"dask_server": self.scheduler})]))
         if main is None:
             return  # no dashboard
+        from .page import document
+
         variables = template_variables(self.scheduler)
         if PAGE not in variables["pages"]:
             variables["pages"].append(PAGE)
-        prefix = main._prefix
-        self.app = BokehApplication(
+        page = BokehApplication(
             {f"/{PAGE}": document}, self.scheduler, prefix=prefix, template_variables=variables
         )
-        self.scheduler.http_application.add_application(self.app)
-        self.app.initialize(IOLoop.current())
-        self.app.start()
+        self._mount(page)
+        page.initialize(IOLoop.current())
+        page.start()
+
+    def _mount(self, application: Any) -> None:
+        self.scheduler.http_application.add_application(application)
+        self.applications.append(application)
 
     def _tick(self) -> None:
         self.book.tick()
@@ -132,13 +139,14 @@ class Monitor(SchedulerPlugin):
         withdraw(self.book)
         for name in ("take", "view", "version", "unmount"):
             self.scheduler.handlers.pop(f"geodask_{name}", None)
-        if self.app is not None:
+        for application in self.applications:
+            self.scheduler.http_application.applications.remove(application)
+        if len(self.applications) > 1:
             from distributed.dashboard.scheduler import template_variables
 
-            self.app.stop()
-            self.scheduler.http_application.applications.remove(self.app)
+            self.applications[-1].stop()
             template_variables(self.scheduler)["pages"].remove(PAGE)
-            self.app = None
+        self.applications = []
 
     async def close(self) -> None:
         self._ticking.stop()
@@ -151,11 +159,7 @@ class Metrics(WorkerPlugin):
     name, idempotent = "geodask-metrics", True
 
     def setup(self, worker: Any) -> None:
-        self._collector = WorkerCollector()
-        REGISTRY.register(self._collector)
-
-    def teardown(self, worker: Any) -> None:
-        REGISTRY.unregister(self._collector)
+        export_worker()
 
 
 class Numbers(RequestHandler):

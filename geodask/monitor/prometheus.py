@@ -1,7 +1,8 @@
 """What is counted, for Prometheus: on the `/metrics` that Dask's servers have already."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import fields
+from functools import cache
 from typing import Any
 
 from prometheus_client import REGISTRY
@@ -27,7 +28,7 @@ EVENTS = {
     "hits": "Results found in the store",
     "misses": "Results computed",
     "failures": "Tasks that failed for good",
-    "retries": "Tasks that failed and were tried again",
+    "retries": "Tasks that failed and were tried again by their driver, not by Dask",
 }
 CACHE = {
     "evictions": "Entries of the store taken away",
@@ -91,7 +92,7 @@ class WorkerCollector:
         seconds = CounterMetricFamily(
             "geodask_worker_stage_seconds", "Seconds of tasks here, by stage", labels=("stage",)
         )
-        for stage, each in stages(asdict(stats)).items():
+        for stage, each in stages(vars(stats)).items():
             seconds.add_metric([stage], each)
         yield seconds
         peak = "Largest resident memory that a task here saw"
@@ -114,3 +115,9 @@ def withdraw(book: Book) -> None:
     collector = _exported.pop(id(book), None)
     if collector is not None:
         REGISTRY.unregister(collector)
+
+
+@cache
+def export_worker() -> None:
+    """Has Prometheus find what the tasks of this process did; once, whatever its workers."""
+    REGISTRY.register(WorkerCollector())

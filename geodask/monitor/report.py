@@ -60,7 +60,7 @@ def report(of: Job | Result, path: str | Path | None = None) -> Path:
             do="Pass what plan.submit(), plan.persist() or geodask.jobs() gave.",
         )
     where = Path(f"geodask-{name}.html") if path is None else Path(path)
-    page = PAGE.format(title=escape(title), style=tables.STYLE.replace(":host, ", ""), body=body)
+    page = PAGE.format(title=escape(title), style=tables.SCOPED, body=body)
     where.write_text(page, encoding="utf-8")
     return where
 

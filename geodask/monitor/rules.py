@@ -16,7 +16,8 @@ from typing import Any
 import dask.config
 from dask.utils import format_bytes, format_time
 
-from .account import stages
+from ..storage.entries import SCRATCH
+from .account import left, stages
 
 dask.config.update_defaults({"geodask": {"monitor": {"rules": {}, "hook": None}}})
 
@@ -36,6 +37,8 @@ class Rule:
     limits: Limits = field(default_factory=dict)
     alert: bool = False
     """Whether something is wrong, and not only slower than it could be."""
+    shared: bool = False
+    """Whether it is of the cluster, and holds for all plans at work alike."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,7 @@ class Facts:
     @property
     def left(self) -> float | None:
         """Seconds to come, at the rate so far; None where it is not known yet."""
-        done = self.run["done"] - self.run["stored"]
-        if self.run["ended"] is not None or done <= 0:
-            return None
-        return (self.run["work"] - self.run["done"]) / done * self.seconds
+        return left(self.run, self.view["now"])
 
     def stage(self, name: str) -> float:
         """The part of the tasks' seconds that went into a stage."""
@@ -111,6 +111,8 @@ def _hours(facts: Facts, limits: Limits) -> str | None:
 
 
 def _memory(facts: Facts, limits: Limits) -> str | None:
+    if facts.run["ended"] is not None:
+        return None
     tight = {
         worker["name"]: worker["memory"] / worker["memory_limit"]
         for worker in facts.cluster.values()
@@ -144,14 +146,15 @@ def _straggler(facts: Facts, limits: Limits) -> str | None:
 def _errors(facts: Facts, limits: Limits) -> str | None:
     failed = facts.run["failures"] + facts.run["retries"]
     tasks = facts.stats["tasks"] + failed
-    if failed < limits["count"] or failed / tasks < limits["share"]:
+    if failed < max(1.0, limits["count"]) or failed / tasks < limits["share"]:
         return None
     last = facts.run["errors"][-1]["error"] if facts.run["errors"] else "of another process"
     return f"{failed} of {tasks} tasks failed, the last: {last}"
 
 
 def _stopped(facts: Facts, limits: Limits) -> str | None:
-    if facts.run["state"] not in ("stopped", "lost") or "Stopped" in facts.run["error"]:
+    meant = facts.run["error"].startswith(("Stopped", "KeyboardInterrupt", "DamagedBaseError"))
+    if facts.run["state"] not in ("stopped", "lost") or meant:
         return None
     said = facts.run["error"] or "whoever ran it says nothing any more"
     return f"{facts.run['name']} ended before it was complete: {said}"
@@ -172,16 +175,18 @@ def _rim(facts: Facts, limits: Limits) -> str | None:
 
 
 def _misses(facts: Facts, limits: Limits) -> str | None:
-    same = [
-        run
+    times = {
+        (run["key"], run["url"], run["created"])
         for run in facts.view["runs"]
-        if run["operation"] == facts.run["operation"] and run["state"] in ("completed", "found")
-    ]
-    again = {run["key"] for run in same if run["state"] == "completed"}
-    times = [run for run in same if run["state"] == "completed"]
-    if len(times) - len(again) < limits["times"]:
+        if run["operation"] == facts.run["operation"]
+        and run["state"] == "completed"
+        and not run["url"].startswith("memory:")
+        and SCRATCH not in run["url"]
+    }
+    results = {key for key, _, _ in times}
+    if len(times) - len(results) < limits["times"]:
         return None
-    return f"{len(times)} runs computed {len(again)} results: some were computed again"
+    return f"{len(results)} results were computed {len(times)} times"
 
 
 def _idle(facts: Facts, limits: Limits) -> str | None:
@@ -227,7 +232,7 @@ RULES = (
          {"seconds": 4 * 3600.0}),
     Rule("memory", _memory,
          "Set geodask.memory-per-task lower, or give the workers fewer threads.",
-         {"share": 0.85}, alert=True),
+         {"share": 0.85}, alert=True, shared=True),
     Rule("straggler", _straggler,
          "Look at that machine: it may be shared, throttled or swapping. Its late tasks are given "
          "to others.", {"times": 2.5}),
@@ -254,22 +259,32 @@ RULES = (
 )  # fmt: skip
 
 
+SHARED = {rule.name for rule in RULES if rule.shared}
+
+
 def advise(view: dict[str, Any], rules: tuple[Rule, ...] = RULES) -> Iterator[dict[str, Any]]:
     """What the rules say of the latest runs: those at work, and the last few that ended."""
     changed = dask.config.get("geodask.monitor.rules") or {}
     for run in view["runs"][:10]:
-        if run["state"] == "starting" or not run["operation"]:
+        if run["state"] in ("starting", "found", "replaced") or not run["operation"]:
             continue
         for rule in rules:
-            change = changed.get(rule.name, {})
-            if change in (False, "off"):
-                continue
-            evidence = rule.when(Facts(run, view), {**rule.limits, **change})
+            evidence = _evidence(rule, Facts(run, view), changed.get(rule.name))
             if evidence is not None:
                 yield {
                     "rule": rule.name, "alert": rule.alert, "run": run["run"], "plan": run["name"],
                     "evidence": evidence, "say": rule.say,
                 }  # fmt: skip
+
+
+def _evidence(rule: Rule, facts: Facts, change: Any) -> str | None:
+    if change in (False, "off"):
+        return None
+    try:
+        return rule.when(facts, {**rule.limits, **(change if isinstance(change, dict) else {})})
+    except Exception:  # one that is configured wrongly does not silence the others
+        logger.debug("The rule %s failed.", rule.name, exc_info=True)
+        return None
 
 
 class Watch:
@@ -283,7 +298,7 @@ class Watch:
         """Takes in what there is now."""
         self.found = list(advise(view))
         for each in self.found:
-            what = each["run"], each["rule"]
+            what = "" if each["rule"] in SHARED else each["run"], each["rule"]
             if each["alert"] and what not in self._said:
                 self._said[what] = None
                 logger.warning("%s: %s. %s", each["rule"], each["evidence"], each["say"])

@@ -6,7 +6,7 @@ from typing import Any
 
 from dask.utils import format_bytes, format_time
 
-from .account import share, stages
+from .account import left, rate, share, stages
 
 SHOWN = 8
 """Runs of a table, and workers."""
@@ -19,10 +19,12 @@ COLORS = {
 """Of the stages."""
 STATES = {"running": "busy", "completed": "good", "found": "good", "stopped": "bad", "lost": "bad"}
 NOTHING = '<span class="quiet">–</span>'
-STYLE = """
-:host, .gd { --line: rgba(128,128,128,.28); --quiet: #868a90; --good: #2e9e5b; --bad: #d6453d;
-  --busy: #2f7de1; --warn: #c98500; font: 13px/1.45 system-ui, sans-serif; color: inherit; }
-:host > .bk-clearfix, .gd { width: 100%; }
+VALUES = """
+--line: rgba(128,128,128,.28); --quiet: #868a90; --good: #2e9e5b; --bad: #d6453d;
+  --busy: #2f7de1; --warn: #c98500;
+  font: 13px/1.45 system-ui, sans-serif; color: inherit; width: 100%;
+"""
+RULES = """
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 500; color: var(--quiet); white-space: nowrap; }
 th, td { padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
@@ -39,6 +41,12 @@ td.n, th.n { text-align: right; }
 h3 { font-size: 13px; font-weight: 600; margin: 0 0 4px; }
 .cut { max-width: 34em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 """
+STYLE = f":host {{ {VALUES} }} :host > .bk-clearfix {{ width: 100%; }} {RULES}"
+"""For parts of the page, which share no styles."""
+SCOPED = f".gd {{ {VALUES} {RULES} }}"
+"""For what stands among other things."""
+UNTOUCHED = 'class="gd tex2jax_ignore mathjax_ignore"'
+"""What user's names stand in: MathJax, which makes links of TeX, leaves it alone."""
 
 
 def count(number: float) -> str:
@@ -54,13 +62,13 @@ def tiles(view: dict[str, Any]) -> str:
     """What there is to say at a glance."""
     running = [run for run in view["runs"] if run["ended"] is None]
     last = view["history"][-SMOOTH:]
-    rates = [rate for each in last for rate in each["rates"].values()]
+    rates = [some for each in last for some in each["rates"].values()]
     asked = view["cache"]["hits"] + view["cache"]["misses"]
     alerts = sum(each["alert"] for each in view.get("advice", ()))
     facts = {
         "plans at work": str(len(running)),
-        "rows a second": count(sum(rate["rows"] for rate in rates) / max(1, len(last))),
-        "pairs a second": count(sum(rate["pairs"] for rate in rates) / max(1, len(last))),
+        "rows a second": count(sum(some["rows"] for some in rates) / max(1, len(last))),
+        "pairs a second": count(sum(some["pairs"] for some in rates) / max(1, len(last))),
         "found in the store": f"{view['cache']['hits'] / asked:.0%}" if asked else "–",
         "workers": str(len(view["cluster"])) if "cluster" in view else "this process",
         "alerts": str(alerts),
@@ -76,12 +84,8 @@ def runs(view: dict[str, Any]) -> str:
     """The latest plans: state, progress, rate and what is left."""
     rows = []
     for run in view["runs"][:SHOWN]:
-        seconds = (run["ended"] or view["now"]) - run["began"]
-        done = run["done"] - run["stored"]
-        rate = done / seconds if seconds > 0 else 0.0
-        left = NOTHING
-        if run["ended"] is None and rate > 0:
-            left = format_time((run["work"] - run["done"]) / rate)
+        seconds = max(0.0, (run["ended"] or view["now"]) - run["began"])
+        more = left(run, view["now"])
         part, state = share(run), run["state"]
         kind = STATES.get(state, "")
         bar = f'<span class="bar"><i class="{kind}" style="width:{part:.1%}"></i></span>{part:.1%}'
@@ -95,9 +99,9 @@ def runs(view: dict[str, Any]) -> str:
                 bar,
                 f"{count(run['stats']['tasks'])}",
                 f"{count(run['stats']['rows'])}",
-                f"{count(rate)}/s" if state != "found" else NOTHING,
+                f"{count(rate(run, view['now']))}/s" if state != "found" else NOTHING,
                 format_time(seconds) if run["state"] != "found" else NOTHING,
-                left,
+                NOTHING if more is None else format_time(more),
             ]
         )
     heads = ["plan", "space", "state", "done", "tasks", "rows", "work", "time", "left"]

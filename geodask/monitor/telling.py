@@ -1,8 +1,8 @@
 """How what a run does reaches the book: that of the scheduler, or of this process."""
 
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from threading import Condition, Thread
 from typing import Any
@@ -14,18 +14,33 @@ from ..errors import JobError
 from ..events import Event, PlanEnded, PlanStarted
 from .account import Account
 from .book import Book
+from .rules import advise
 
 TELL_SECONDS = 0.5
 """How often a run tells what it has done."""
 LAST_SECONDS = 2.0
 """For so long the end of a plan waits until it is told."""
+TRIES = 5
+"""How often the end of a plan is told to one who does not answer."""
 ANSWER_SECONDS = 10.0
 
 logger = logging.getLogger("geodask.monitor")
 Take = Callable[[dict[str, Any]], None]
 
-_asked: WeakSet[Any] = WeakSet()
-"""The clients whose schedulers were asked to keep a book."""
+_fit: WeakSet[Any] = WeakSet()
+_unfit: WeakSet[Any] = WeakSet()
+"""The clients whose schedulers keep a book, and those whose schedulers cannot."""
+
+
+@contextmanager
+def telling() -> Iterator["Telling"]:
+    """A watcher that tells the current client's scheduler, or this process where there is none."""
+    client = current_client()
+    watcher = Telling(take_here if client is None else Scheduler(client).take)
+    try:
+        yield watcher
+    finally:
+        watcher.close()
 
 
 class Telling:
@@ -35,12 +50,6 @@ class Telling:
         self._take, self._account = take, Account()
         self._changed, self._thread = Condition(), None
 
-    @classmethod
-    def here(cls) -> "Telling":
-        """That of the current client's scheduler, or of this process where there is none."""
-        client = current_client()
-        return cls(local_book().take if client is None else Scheduler(client).take)
-
     def __call__(self, event: Event) -> None:
         with self._changed:
             self._account(event)
@@ -49,11 +58,21 @@ class Telling:
         elif isinstance(event, PlanEnded):
             self._end()
 
+    def close(self) -> None:
+        """Tells the end of a plan that has told none."""
+        if self._thread is not None:
+            self(PlanEnded(False))
+
     def _begin(self) -> None:
         if self._thread is None:
-            arguments = {"target": self._tell_often, "name": "geodask-monitor", "daemon": True}
-            self._thread = Thread(args=(self._account,), **arguments)
-            self._thread.start()
+            self._thread = self._started(self._account)
+
+    def _started(self, account: Account) -> Thread:
+        thread = Thread(
+            target=self._tell_often, args=(account,), name="geodask-monitor", daemon=True
+        )
+        thread.start()
+        return thread
 
     def _end(self) -> None:
         """Tells the end, and is ready for the next plan."""
@@ -62,41 +81,47 @@ class Telling:
             thread, self._thread = self._thread, None
             self._changed.notify_all()
         if thread is None:  # it was found, and that is all there is to tell
-            thread = Thread(target=self._tell, args=(account,), daemon=True)
-            thread.start()
+            thread = self._started(account)
         thread.join(LAST_SECONDS)
 
     def _tell_often(self, account: Account) -> None:
-        while True:
-            self._tell(account)
-            if account.ended:
-                return
+        failed = 0
+        while failed < TRIES:
             with self._changed:
-                self._changed.wait_for(lambda: account.ended, TELL_SECONDS)
+                snapshot = account.snapshot()
+            last, told = snapshot["ended"] is not None, self._told(account, snapshot)
+            if last and told:
+                return
+            failed += last
+            with self._changed:
+                if last or not account.ended:
+                    self._changed.wait(TELL_SECONDS)
 
-    def _tell(self, account: Account) -> None:
-        with self._changed:
-            snapshot = account.snapshot()
+    def _told(self, account: Account, snapshot: dict[str, Any]) -> bool:
         try:
             self._take(snapshot)
         except Exception:
             logger.debug("A run could not be told of.", exc_info=True)
+            return False
+        with self._changed:
+            account.delivered(snapshot)
+        return True
 
 
 class Scheduler:
     """The book at the scheduler of a client."""
 
     def __init__(self, client: Any):
-        self._client, self._silent = client, False
+        self._client = client
 
     def take(self, snapshot: dict[str, Any]) -> None:
-        """Sends a snapshot, until the scheduler turns out to be none that can keep it."""
-        if self._silent:
+        """Sends a snapshot, unless the scheduler has turned out to be none that can keep it."""
+        if self._client in _unfit:
             return
         try:
             self._ask_installed("geodask_take", snapshot=snapshot)
         except JobError as error:
-            self._silent = True
+            _unfit.add(self._client)
             logger.warning("There is no geodask page: %s", error)
 
     def view(self) -> dict[str, Any]:
@@ -105,10 +130,10 @@ class Scheduler:
 
     def _ask_installed(self, what: str, **arguments: Any) -> Any:
         """An answer of the book, which is put where it is not, or not any more."""
-        if self._client not in _asked:
+        if self._client not in _fit:
             self.install()
         answer = self._ask(what, **arguments)
-        if answer is None:  # the scheduler was started anew
+        if answer is None:  # the scheduler was started anew, or another client took it away
             self.install()
             answer = self._ask(what, **arguments)
         return answer
@@ -117,25 +142,29 @@ class Scheduler:
         """Raises JobError where the scheduler has another geodask, or none."""
         from .plugin import Metrics, Monitor
 
+        if self._client.asynchronous:
+            raise _no_page("an asynchronous client came", "Pass one that waits for answers.")
         try:
-            self._client.register_plugin(Monitor())
-            self._client.register_plugin(Metrics())
+            self._client.register_plugin(Monitor(__version__))
             there = self._ask("geodask_version")
         except Exception as error:
-            raise _unfit(f"it said {type(error).__name__}: {error}") from error
+            said = f"it said {type(error).__name__}: {error}"
+            raise _no_page(said, "Install it there. Plans run without.") from error
         if there != __version__:
-            raise _unfit(f"it has {there}")
-        _asked.add(self._client)
+            raise _no_page(f"it has {there}", "Install the same version there. Plans run without.")
+        self._client.register_plugin(Metrics())
+        _fit.add(self._client)
+        _unfit.discard(self._client)
 
     def uninstall(self) -> None:
         """Takes the page away, and what was counted."""
         from .plugin import Metrics, Monitor
 
-        if self._client in _asked:
-            _asked.discard(self._client)
-            self._ask("geodask_unmount")
+        _fit.discard(self._client)
+        if self._ask("geodask_unmount") is not None:
             self._client.unregister_scheduler_plugin(Monitor.name)
-            self._client.unregister_worker_plugin(Metrics.name)
+            with suppress(ValueError):  # the page came with a preload, and no plan has run
+                self._client.unregister_worker_plugin(Metrics.name)
 
     def _ask(self, what: str, **arguments: Any) -> Any:
         """None where the scheduler does not know the question."""
@@ -143,12 +172,9 @@ class Scheduler:
         return self._client.sync(ask, callback_timeout=ANSWER_SECONDS, **arguments)
 
 
-def _unfit(came: str) -> JobError:
-    return JobError(
-        f"A scheduler needs geodask {__version__} to show what plans do",
-        came=came,
-        do="Install it there. Plans run without.",
-    )
+def _no_page(came: str, do: str) -> JobError:
+    return JobError(f"A scheduler needs geodask {__version__} to show what plans do", came=came,
+                    do=do)  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -157,12 +183,17 @@ def local_book() -> Book:
     return Book()
 
 
+def take_here(snapshot: dict[str, Any]) -> None:
+    """Takes a snapshot into the book of this process, which has nobody else to make it tick."""
+    book = local_book()
+    book.take(snapshot)
+    book.tick(at_least=1.0)
+
+
 def view_here() -> dict[str, Any]:
     """What is in the book of the current client's scheduler, or of this process."""
     client = current_client()
-    return local_book().view() if client is None else Scheduler(client).view()
-
-
-def elapsed(run: dict[str, Any]) -> float:
-    """The seconds of a run, on the clock."""
-    return (run["ended"] or time.time()) - run["began"]
+    if client is not None:
+        return Scheduler(client).view()
+    view = local_book().view()
+    return {**view, "advice": list(advise(view))}

@@ -41,6 +41,13 @@ class Summary(Shown):
         return found
 
     def _repr_html_(self) -> str:
-        parts = (tables.tiles, tables.runs, tables.cache, tables.health, tables.workers)
+        parts = (
+            tables.tiles,
+            tables.runs,
+            tables.advice,
+            tables.cache,
+            tables.health,
+            tables.workers,
+        )
         body = "".join(f"<div>{make(self.view)}</div>" for make in parts)
-        return f'<div class="gd"><style>{tables.STYLE}</style>{body}</div>'
+        return f"<div {tables.UNTOUCHED}><style>{tables.SCOPED}</style>{body}</div>"

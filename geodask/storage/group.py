@@ -157,7 +157,7 @@ class Group:
 
     def reopen(self) -> None:
         """Makes a complete group a building one, with what its digests still name marked."""
-        self.body = {**self.body, "status": "building"}
+        self.body = {**self.body, "status": "building", "reopened": time.time()}
         kept, self.digests = self.digests, {}
         self.mark(kept, {})
         self._write_body()
