@@ -2,10 +2,12 @@
 
 import json
 import re
+import socket
 import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from dask.distributed import Client, LocalCluster
 
 import geodask as gd
 from browser import chromium, complaints, eventually, missing, picture, text_of
+from faults import spawn
 from geodask.events import About, PlanEnded, PlanStarted, Stats, TaskDone, TaskFailed, as_job
 from geodask.monitor.account import Account
 from geodask.monitor.telling import Scheduler
@@ -148,6 +151,44 @@ def test_names_and_errors_are_text(fresh: Client, driver: Any) -> None:
     assert driver.execute_script(LINKS) == 0
     assert complaints(driver) == []
     picture(driver, "failed")
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+@contextmanager
+def scheduler(port: int, page: int) -> Iterator[Client]:
+    """A client of a scheduler at given ports, which shows the page from the start, and a worker."""
+    where = ["--host", "127.0.0.1", "--port", str(port), "--dashboard-address", f"127.0.0.1:{page}"]
+    address = f"tcp://127.0.0.1:{port}"
+    running = [spawn("scheduler", *where, "--preload", "geodask.monitor")]
+    running.append(spawn("worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny"))
+    try:
+        with Client(address, timeout=60) as client:
+            client.wait_for_workers(1, timeout=60)
+            yield client
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.long
+def test_a_page_that_is_open_goes_on_with_the_next_scheduler(
+    driver: Any, sphere: gd.Points
+) -> None:
+    ports = free_port(), free_port()
+    with scheduler(*ports) as client:
+        gd.knn(sphere, k=3).persist()
+        open_page(driver, client)
+        eventually(lambda: "completed" in text_of(driver))
+    with scheduler(*ports):
+        eventually(lambda: "None has run yet" in text_of(driver))
+        gd.knn(sphere, k=4).persist()
+        eventually(lambda: "completed" in text_of(driver))
 
 
 @pytest.mark.long

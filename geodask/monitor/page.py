@@ -41,6 +41,16 @@ SHORT = """
   return Number(tick.toPrecision(3)) + units[at];
 """
 """A number in three digits and its unit."""
+AGAIN = """
+  const again = async () => {
+    try {
+      if ((await fetch("geodask.json")).ok) { location.reload(); return; }
+    } catch (error) { /* nobody is there yet */ }
+    setTimeout(again, 1000);
+  };
+  again();
+"""
+"""Once a connection is lost, the page is loaded anew when a scheduler has it again."""
 TEMPLATE = """
 {% extends "simple.html" %}
 {% block extra_resources %}
@@ -76,6 +86,7 @@ def document(scheduler: Any, extra: dict[str, Any], doc: Any) -> None:
     doc.template = env.from_string(TEMPLATE)
     doc.template_variables.update(extra, active_page="geodask")
     doc.add_periodic_callback(update, UPDATE_MS)
+    doc.js_on_event("connection_lost", models.CustomJS(code=AGAIN))
 
 
 class Page:
