@@ -81,6 +81,9 @@ class About:
     """Tasks that run side by side."""
     task_bytes: int
     """The memory that a task may take beyond its process."""
+    flops: float
+    """Floating-point operations of all of its work, as `Plan.explain` states them; of an iteration,
+    of a step."""
     known: Stats
     """What the tasks did whose results were found stored."""
     iterative: bool = False

@@ -307,6 +307,7 @@ class Execution:
             rows_per_block=job.layout.rows_per_block,
             slots=self.engine.slots,
             task_bytes=job.budget.task_bytes or 0,
+            flops=job.operation.cost(job.inputs, job.layout, job.budget).flops,
             known=noted(group),
             iterative=job.layout.iterative,
         )

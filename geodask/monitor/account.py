@@ -64,6 +64,7 @@ class Account:
             "blocks": 0,
             "slots": 0,
             "task_bytes": 0,
+            "flops": 0.0,
             "step": 0,
             "failures": 0,
             "retries": 0,
@@ -115,7 +116,7 @@ class Account:
         begin = self.clock()
         state.update(rows=event.rows, state="running", began=begin, since=begin)
         if about is not None:
-            same = "key operation manifold url created blocks slots task_bytes"
+            same = "key operation manifold url created blocks slots task_bytes flops"
             state.update({name: getattr(about, name) for name in same.split()})
             self.known = about.known
             if not about.iterative:

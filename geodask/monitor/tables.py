@@ -85,7 +85,7 @@ def runs(view: dict[str, Any]) -> str:
     rows = []
     for run in view["runs"][:SHOWN]:
         seconds = max(0.0, (run["ended"] or view["now"]) - run["began"])
-        more = left(run, view["now"])
+        each, more = rate(run, view["now"]), left(run, view["now"])
         part, state = share(run), run["state"]
         kind = STATES.get(state, "")
         bar = f'<span class="bar"><i class="{kind}" style="width:{part:.1%}"></i></span>{part:.1%}'
@@ -99,16 +99,19 @@ def runs(view: dict[str, Any]) -> str:
                 bar,
                 f"{count(run['stats']['tasks'])}",
                 f"{count(run['stats']['rows'])}",
-                f"{count(rate(run, view['now']))}/s" if state != "found" else NOTHING,
+                f"{count(each)}/s" if state != "found" else NOTHING,
+                f"{count(each * run['flops'] / run['work'])}"
+                if run["flops"] and run["work"]
+                else NOTHING,
                 format_time(seconds) if run["state"] != "found" else NOTHING,
                 NOTHING if more is None else format_time(more),
             ]
         )
-    heads = ["plan", "space", "state", "done", "tasks", "rows", "work", "time", "left"]
+    heads = ["plan", "space", "state", "done", "tasks", "rows", "work", "flop/s", "time", "left"]
     if not rows:
         return _titled("Plans", _quiet("None has run yet. Run one, and it is here at once:"
                        " <code>gd.knn(x, k=10).persist()</code>"))  # fmt: skip
-    return _titled("Plans", table(heads, rows, numbers=range(4, 9)))
+    return _titled("Plans", table(heads, rows, numbers=range(4, 10)))
 
 
 def cache(view: dict[str, Any]) -> str:
