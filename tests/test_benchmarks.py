@@ -168,7 +168,7 @@ def test_missing_peers_in_the_ball_are_left_out_and_named(tmp_path: Path) -> Non
         assert name in printed
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_distances_in_the_ball(tmp_path: Path) -> None:
     size = ("--rows", "3000", "--side", "40", "--repeats", "2")
     printed, found = run(tmp_path, script("pairwise_hyperbolic"), *size)
@@ -260,6 +260,7 @@ def test_zarr_to_zarr_on_a_cluster(tmp_path: Path) -> None:
     assert f"{ratio:.3f}" in printed
 
 
+@pytest.mark.long
 def test_a_set_that_grew(tmp_path: Path) -> None:
     printed, found = run(tmp_path, script("growth"), "--rows", "2000", "--more", "0.1")
     scratch, update = found["rows"]
@@ -271,6 +272,7 @@ def test_a_set_that_grew(tmp_path: Path) -> None:
     assert f"{found['update_to_scratch']:.2%}" in printed
 
 
+@pytest.mark.long
 def test_pairs_within_a_radius(tmp_path: Path) -> None:
     many = ("--pairs", "2000", "--many", "400000")
     printed, found = run(tmp_path, script("within"), "--rows", "3000", "--repeats", "1", *many)

@@ -33,7 +33,7 @@ def run(folder: Path, script: str, *options: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long  # .ci/run runs it as the README says
 def test_the_quickstart_writes_what_it_promises(tmp_path: Path) -> None:
     printed = run(tmp_path, "quickstart.py", "--rows", "300", "--folder", "out")
 

@@ -168,7 +168,11 @@ def swap(path: Path, other: Path) -> None:
     other.write_bytes(mine)
 
 
-@pytest.mark.parametrize("damage", [delete, flip, truncate, swap])
+LONG = [pytest.param(each, marks=pytest.mark.long) for each in (truncate, swap)]
+
+
+# Damage of all kinds to every object of a store is in test_damage.
+@pytest.mark.parametrize("damage", [delete, flip, *LONG])
 def test_a_damaged_object_is_an_error_or_computed_anew(sphere: gd.Points, damage: object) -> None:
     truth = arrays(gd.knn(sphere, k=4).persist())
     group = group_of(gd.knn(sphere, k=4).persist())
