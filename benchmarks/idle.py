@@ -22,6 +22,8 @@ class Idle(Operation):
     rows: int = 1
     """Rows of a block, float64."""
     seconds: float = 0.0
+    busy: bool = False
+    """Whether they multiply for so much time of a processor instead of sleeping."""
 
     name: ClassVar[str] = "idle"
     version: ClassVar[int] = 1
@@ -42,17 +44,26 @@ class Idle(Operation):
         return 1e6
 
     def finish(self, work: Work, block: int, parts: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-        time.sleep(self.seconds)
+        if self.busy:
+            _work(self.seconds)
+        else:
+            time.sleep(self.seconds)
         return {"values": np.full(self.rows, float(block))}
 
     def result(self, plan: Any, arrays: dict[str, Any], report: Any) -> Any:
         return arrays["values"], report
 
 
-def plan(blocks: int, rows: int = 1, seconds: float = 0.0) -> Plan:
+def _work(seconds: float) -> None:
+    a, end = np.ones((256, 256)), time.thread_time() + seconds
+    while time.thread_time() < end:
+        a @ a
+
+
+def plan(blocks: int, rows: int = 1, seconds: float = 0.0, busy: bool = False) -> Plan:
     """A plan for so many blocks."""
     points = gd.points(np.eye(2), gd.Sphere(2))
-    return Plan(Idle(blocks, rows, seconds), (points,))
+    return Plan(Idle(blocks, rows, seconds, busy), (points,))
 
 
 def is_right(values: Any, blocks: int) -> bool:
