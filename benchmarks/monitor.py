@@ -143,7 +143,7 @@ def _begin(number: int, blocks: int) -> Account:
     account = Account()
     about = About(
         key=f"{number:032x}", operation="knn", manifold="Sphere(n=64)", url="store",
-        created=float(number), blocks=blocks, missing=tuple(range(blocks)), rows_per_block=100,
+        created=float(number), blocks=blocks, missing=tuple(range(blocks)),
         slots=64, task_bytes=0, flops=1e6, known=Stats(),
     )  # fmt: skip
     account(PlanStarted("gd-knn", 1e6 * blocks, 0.0, 100 * blocks, about))

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, fields
 from time import perf_counter
 from typing import Any
 
+STAGES = ("read", "kernel", "merge", "write")
+"""What the seconds of tasks are told apart by."""
+
 
 @dataclass
 class Stats:
@@ -76,7 +79,6 @@ class About:
     """Those of the output; of an iteration, the start and the most steps there may be."""
     missing: tuple[int, ...]
     """The blocks that were not stored; of an iteration, the step that comes next."""
-    rows_per_block: int
     slots: int
     """Tasks that run side by side."""
     task_bytes: int

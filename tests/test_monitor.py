@@ -48,7 +48,7 @@ def begun(
     about = About(
         key=key, operation="knn", manifold="Sphere(n=3)", url=f"store/knn-{key}", created=created,
         blocks=blocks,
-        missing=tuple(range(known, blocks)), rows_per_block=10, slots=2, task_bytes=1000,
+        missing=tuple(range(known, blocks)), slots=2, task_bytes=1000,
         flops=100.0, known=Stats(tasks=known, rows=10 * known),
     )  # fmt: skip
     name = f"gd-knn-{key[:8]}"

@@ -138,7 +138,7 @@ def test_names_and_errors_are_text(fresh: Client, driver: Any) -> None:
     gd.monitor.install(fresh)
     with as_job("1", evil):
         account = Account()
-    about = About("k" * 32, evil, evil, evil, 1.0, 9, (), 1, 2, 0, 9.0, Stats(flagged=3))
+    about = About("k" * 32, evil, evil, evil, 1.0, 9, (), 2, 0, 9.0, Stats(flagged=3))
     account(PlanStarted(evil, 9.0, 0.0, 9, about))
     account(TaskFailed("x", 0, (0, 1), evil, True))
     account(TaskDone(1.0, Stats(tasks=1, rows=1), "x", 1, evil, True))

@@ -304,7 +304,6 @@ class Execution:
             created=group.body.get("reopened", group.body["created"]),
             blocks=job.layout.blocks,
             missing=tuple(dict.fromkeys(task.block for task in todo)),
-            rows_per_block=job.layout.rows_per_block,
             slots=self.engine.slots,
             task_bytes=job.budget.task_bytes or 0,
             flops=job.operation.cost(job.inputs, job.layout, job.budget).flops,

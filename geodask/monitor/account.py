@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from ..events import (
+    STAGES,
     Event,
     Evicted,
     PlanEnded,
@@ -29,8 +30,6 @@ STEPS = 400
 """Steps of an iteration that are kept, the last ones."""
 TEXT = 400
 """Letters of an error."""
-STAGES = ("read", "kernel", "merge", "write")
-"""What the seconds of tasks are told apart by."""
 
 
 @dataclass

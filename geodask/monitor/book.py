@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any
 
 from ..events import Stats
+from ..storage.usage import Totals
 from .account import less
 
 RUNS = 50
@@ -30,18 +31,6 @@ TOLD = ("completed", "stopped", "found")
 """How runs end that tell their end: there is no more to come."""
 SKEW_SECONDS = 2.0
 """By so much the clock of a run may differ from this one; otherwise its times are moved."""
-
-
-@dataclass
-class Cache:
-    """What the store was good for, as far as plans told."""
-
-    hits: int = 0
-    misses: int = 0
-    evictions: int = 0
-    bytes_found: int = 0
-    bytes_evicted: int = 0
-    seconds_saved: float = 0.0
 
 
 @dataclass
@@ -74,7 +63,7 @@ class Book:
         self.runs: dict[str, dict[str, Any]] = {}
         self.kinds: dict[tuple[str, str], Kind] = {}
         self.workers: dict[str, Stats] = {}
-        self.cache = Cache()
+        self.cache = Totals()
         self.workers_lost = 0
         self._results: dict[tuple[str, float], Counted] = {}
         self.history: deque[dict[str, Any]] = deque(maxlen=SECONDS)
@@ -152,8 +141,8 @@ class Book:
         ended = [name for name, run in self.runs.items() if run["ended"] is not None]
         for name in ended[: max(0, len(self.runs) - RUNS)]:
             del self.runs[name]
-        _shorten(self._results, RESULTS)
-        _shorten(self.workers, WORKERS)
+        shorten(self._results, RESULTS)
+        shorten(self.workers, WORKERS)
 
     def tick(self, at_least: float = 0.0) -> None:
         """Notes what was done a second since the tick before; to be called about once a second.
@@ -202,7 +191,7 @@ class Book:
             }
 
 
-def _shorten(known: dict[Any, Any], most: int) -> None:
+def shorten(known: dict[Any, Any], most: int) -> None:
     """Forgets what was put in first."""
     while len(known) > most:
         del known[next(iter(known))]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import suppress
 from typing import Any
 
 from distributed import SchedulerPlugin, WorkerPlugin
@@ -49,22 +50,20 @@ class Monitor(SchedulerPlugin):
             logger.warning("There is no geodask page.", exc_info=True)
 
     def _mount_page(self) -> None:
-        http = self.scheduler.http_application
-        try:
+        http, main, prefix = self.scheduler.http_application, None, ""
+        with suppress(ImportError):  # no bokeh
             from bokeh.server.tornado import BokehTornado
-            from distributed.dashboard.core import BokehApplication
-            from distributed.dashboard.scheduler import template_variables
-        except ImportError:  # no bokeh
-            self._mount(
-                Application([(rf"/{PAGE}[.]json", Numbers, {"dask_server": self.scheduler})])
-            )
-            return
-        main = next((each for each in http.applications if isinstance(each, BokehTornado)), None)
-        prefix = "" if main is None else main._prefix
+
+            found = (each for each in http.applications if isinstance(each, BokehTornado))
+            main = next(found, None)
+            prefix = "" if main is None else main._prefix
         route = rf"{prefix.rstrip('/')}/{PAGE}[.]json"
         self._mount(Application([(route, Numbers, {"dask_server": self.scheduler})]))
         if main is None:
             return  # no dashboard
+        from distributed.dashboard.core import BokehApplication
+        from distributed.dashboard.scheduler import template_variables
+
         from .page import document
 
         variables = template_variables(self.scheduler)

@@ -101,10 +101,7 @@ def _result(found: dict[str, Any]) -> str:
         "approximation error": f"{found['approximation_error']:g}",
         "device": escape(f"{found['device']}, {found['surrogate']}"),
         "peak memory": format_bytes(found["peak_bytes"]),
-        **{
-            f"rows {name.replace('_', ' ')}": f"{count:,}"
-            for name, count in found["health"].items()
-        },
+        **{f"rows {said(name)}": f"{count:,}" for name, count in found["health"].items()},
         "versions": escape(", ".join(f"{name} {each}" for name, each in found["versions"].items())),
     }
     counts = {

@@ -18,11 +18,15 @@ from dask.utils import format_bytes, format_time
 
 from ..storage.entries import SCRATCH
 from .account import left, stages
+from .book import shorten
 
 dask.config.update_defaults({"geodask": {"monitor": {"rules": {}, "hook": None}}})
 
 logger = logging.getLogger("geodask.monitor")
 Limits = dict[str, float]
+
+SAID = 1000
+"""Alerts that are remembered, so that they are said once."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,12 @@ class Facts:
         return found[name] / max(1e-9, sum(found.values()))
 
     @property
+    def busy(self) -> float:
+        """The part of its threads' time that its own tasks took."""
+        own = sum(stats["seconds"] for stats in self.run["workers"].values())
+        return own / (max(1, self.run["slots"]) * self.seconds)
+
+    @property
     def enough(self) -> bool:
         """Whether there is enough to judge by."""
         return self.stats["tasks"] >= 8 and self.stats["seconds"] >= 5.0
@@ -78,20 +88,17 @@ class Facts:
         return self.view.get("cluster", {})
 
 
-def _reads(facts: Facts, limits: Limits) -> str | None:
-    share = facts.stage("read")
-    if not facts.enough or share < limits["share"]:
-        return None
-    rate = facts.stats["bytes_read"] / max(1e-9, facts.stats["read_seconds"])
-    return f"{share:.0%} of the tasks' time is waiting for rows, at {format_bytes(int(rate))}/s"
+def _bound(stage: str, moved: str, doing: str) -> Callable[[Facts, Limits], str | None]:
+    """Whether a stage that moves bytes takes a large part of the tasks' time."""
 
+    def when(facts: Facts, limits: Limits) -> str | None:
+        share = facts.stage(stage)
+        if not facts.enough or share < limits["share"]:
+            return None
+        rate = facts.stats[moved] / max(1e-9, facts.stats[f"{stage}_seconds"])
+        return f"{share:.0%} of the tasks' time is {doing}, at {format_bytes(int(rate))}/s"
 
-def _writes(facts: Facts, limits: Limits) -> str | None:
-    share = facts.stage("write")
-    if not facts.enough or share < limits["share"]:
-        return None
-    rate = facts.stats["bytes_written"] / max(1e-9, facts.stats["write_seconds"])
-    return f"{share:.0%} of the tasks' time is writing, at {format_bytes(int(rate))}/s"
+    return when
 
 
 def _rechecks(facts: Facts, limits: Limits) -> str | None:
@@ -193,10 +200,9 @@ def _idle(facts: Facts, limits: Limits) -> str | None:
     slots, seconds = facts.run["slots"], facts.seconds
     if not facts.enough or facts.run["ended"] is not None or slots < 2 or seconds < 30:
         return None
-    busy = own_seconds(facts.run) / (slots * seconds)
-    if busy >= limits["share"]:
+    if facts.busy >= limits["share"]:
         return None
-    return f"its {slots} threads are busy {busy:.0%} of the time"
+    return f"its {slots} threads are busy {facts.busy:.0%} of the time"
 
 
 def _more(facts: Facts, limits: Limits) -> str | None:
@@ -204,7 +210,7 @@ def _more(facts: Facts, limits: Limits) -> str | None:
     blocks = facts.run["cells"]["blocks"]
     if not facts.enough or left is None or left < limits["seconds"] or blocks < 2 * slots:
         return None
-    busy = own_seconds(facts.run) / (max(1, slots) * facts.seconds)
+    busy = facts.busy
     if busy < limits["share"]:
         return None
     most = min(blocks, 512)
@@ -213,16 +219,11 @@ def _more(facts: Facts, limits: Limits) -> str | None:
     return f"{format_time(left)} are left, {slots} threads are busy {busy:.0%} of the time; {then}"
 
 
-def own_seconds(run: dict[str, Any]) -> float:
-    """Seconds of the tasks of this run alone."""
-    return sum(stats["seconds"] for stats in run["workers"].values())
-
-
 RULES = (
-    Rule("read-bound", _reads,
+    Rule("read-bound", _bound("read", "bytes_read", "waiting for rows"),
          "Store the rows in chunks of 16 to 64 MB, without a codec or with a light one "
          "(points.save does so), or nearer to the workers.", {"share": 0.4}),
-    Rule("write-bound", _writes,
+    Rule("write-bound", _bound("write", "bytes_written", "writing"),
          "Put the store on a faster disk or nearer to the workers.", {"share": 0.4}),
     Rule("rechecks", _rechecks,
          "Set geodask.surrogate to float32; where it is that, many rows are equal or nearly so: "
@@ -303,8 +304,7 @@ class Watch:
                 self._said[what] = None
                 logger.warning("%s: %s. %s", each["rule"], each["evidence"], each["say"])
                 _call(dask.config.get("geodask.monitor.hook"), each)
-        while len(self._said) > 1000:
-            del self._said[next(iter(self._said))]
+        shorten(self._said, SAID)
 
 
 def _call(hook: Any, alert: dict[str, Any]) -> None:
