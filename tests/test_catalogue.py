@@ -76,6 +76,16 @@ def test_a_result_comes_back_by_its_key_a_part_of_it_or_its_name(x: gd.Points) -
     assert gd.store().stats()["hits"] == 4
 
 
+def test_a_result_over_stored_points_comes_back_as_it_was(x: gd.Points, tmp_path: Path) -> None:
+    x.save(tmp_path / "x.zarr")
+    stored = gd.open(tmp_path / "x.zarr")
+    for plan in (gd.knn(stored, k=3), gd.plan(gd.dist, stored, stored[:1]), gd.pairwise(stored)):
+        first = plan.persist()
+        again = gd.store().get(first.report.key)
+        assert type(again) is type(first)
+        assert again.report.seconds == first.report.seconds
+
+
 def test_keys_of_nothing_and_of_several_are_errors(x: gd.Points, monkeypatch: Any) -> None:
     gd.knn(x, k=3).persist()
     gd.knn(x, k=4).persist()

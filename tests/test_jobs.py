@@ -296,6 +296,9 @@ def test_every_kind_of_plan_is_a_job(workers: Detached, sphere: gd.Points) -> No
         assert there.report.key == here.report.key
         assert type(there) is type(here)
         assert there.report.url == here.report.url
+    stored = gd.store().list().query("operation != 'points'")
+    assert len(stored) > len(PLANS)
+    assert {gd.store().get(key).report.key for key in stored.index} == set(stored.index)
     table = gd.jobs()["knn"].result().to_dataframe().compute()
     assert table["row_id"].iloc[5] == "doc 1"
     assert len(gd.jobs()["within"].result().row) == len(started["within"][0].compute().row)

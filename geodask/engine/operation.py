@@ -190,6 +190,8 @@ class Operation(ABC):
     name: ClassVar[str]
     version: ClassVar[int]
     """Raised when the bytes of a result change."""
+    reopens: ClassVar[bool] = True
+    """Whether what the user gets is made of what is stored, and of nothing else."""
 
     @abstractmethod
     def parameters(self) -> dict[str, Any]:

@@ -45,9 +45,9 @@ def _opened(group: Group) -> Result:
             do="Open a result: gd.store().list() has them.",
         )
     if group.body["plan"] is not None:
-        plan = Plan(*map(from_spec, group.body["plan"].values()))
-        found = plan.opened(group.objects, [group.name])
-        if isinstance(found, Result):
-            return found
+        parts = {name: from_spec(part) for name, part in group.body["plan"].items()}
+        if parts["operation"].reopens:
+            plan = Plan(parts["operation"], tuple(parts["inputs"]))
+            return plan.opened(group.objects, [group.name])
     arrays = {array.name: stored_array(group, array) for array in results(group)}
     return StoredResult(arrays, found_report(group))

@@ -30,6 +30,7 @@ PIECE = (1 << 12, 1 << 21)
 class NearPairs(Compared):
     """What both passes share."""
 
+    reopens: ClassVar[bool] = False
     radius: float
     itself: bool
     """One data set against itself: a pair stands once, its lower row first."""

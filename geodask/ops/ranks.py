@@ -93,6 +93,7 @@ class Ranks(Operation):
     heaviest: tuple[int, ...] = ()
     """Of the pairs that are excluded, the most of 1, 2, 4 ... queries; empty where none are."""
 
+    reopens: ClassVar[bool] = False
     name: ClassVar[str] = "ranks"
     version: ClassVar[int] = 1
 
