@@ -64,3 +64,8 @@ class JobError(_ThreeParts, RuntimeError):
 
     blocks: tuple[tuple[int, int, int], ...] = ()
     """Of a plan that was left incomplete, the blocks that failed: (number, first row, end)."""
+
+
+def in_short(error: BaseException) -> str:
+    """The type of an error, and what it says."""
+    return f"{type(error).__name__}: {error}"

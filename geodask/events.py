@@ -4,11 +4,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
+from threading import local
 from time import perf_counter
 from typing import Any
 
-STAGES = ("read", "kernel", "merge", "write")
+STAGES = ("read", "transfer", "kernel", "merge", "write")
 """What the seconds of tasks are told apart by."""
+ADMISSION = "admission"
+"""The operation of what is no plan: rows that are digested and checked before one."""
+
+
+class Moved(local):
+    """What this thread has moved between host and devices so far."""
+
+    seconds: float = 0.0
+    bytes: int = 0
+
+
+moved = Moved()
 
 
 @dataclass
@@ -30,12 +43,16 @@ class Stats:
     """Input rows whose coordinates have few digits left, such as those near the rim of a ball."""
     bytes_read: int = 0
     """Bytes of input rows read."""
+    bytes_moved: int = 0
+    """Bytes moved between host and device."""
     bytes_written: int = 0
     """Bytes of objects written."""
     read_seconds: float = 0.0
     """Seconds a task waited for its input."""
+    transfer_seconds: float = 0.0
+    """Seconds moving arrays between host and device."""
     kernel_seconds: float = 0.0
-    """Seconds in the block kernels."""
+    """Seconds in the block kernels, those moves apart."""
     merge_seconds: float = 0.0
     """Seconds putting partial results together, and reading them."""
     write_seconds: float = 0.0
@@ -52,41 +69,55 @@ class Stats:
             joined = max(mine, theirs) if part.name == "peak_bytes" else mine + theirs
             setattr(self, part.name, joined)
 
+    @property
+    def stages(self) -> dict[str, float]:
+        """The seconds of each stage."""
+        return {stage: getattr(self, f"{stage}_seconds") for stage in STAGES}
+
     @contextmanager
     def timing_kernel(self) -> Iterator[None]:
-        """Counts the seconds inside as the kernel's."""
-        begin = perf_counter()
+        """Counts the seconds inside as the kernel's, but those of moving arrays."""
+        begin, seconds, size = perf_counter(), moved.seconds, moved.bytes
         try:
             yield
         finally:
-            self.kernel_seconds += perf_counter() - begin
+            moving = moved.seconds - seconds
+            self.transfer_seconds += moving
+            self.kernel_seconds += perf_counter() - begin - moving
+            self.bytes_moved += moved.bytes - size
 
 
 @dataclass(frozen=True)
 class About:
     """What a plan is, for whoever shows it."""
 
-    key: str
+    key: str = ""
     """The name of its result's content."""
-    operation: str
-    manifold: str
+    operation: str = ""
+    manifold: str = ""
     """In words."""
-    url: str
+    url: str = ""
     """Where the result will lie."""
-    created: float
+    created: float = 0.0
     """When that was begun: a result that went and is computed again is another."""
-    blocks: int
+    blocks: int = 0
     """Those of the output; of an iteration, the start and the most steps there may be."""
-    missing: tuple[int, ...]
+    missing: tuple[int, ...] = ()
     """The blocks that were not stored; of an iteration, the step that comes next."""
-    slots: int
+    slots: int = 0
     """Tasks that run side by side."""
-    task_bytes: int
-    """The memory that a task may take beyond its process."""
-    flops: float
+    task_bytes: int = 0
+    """The memory that the plan states for a task, beyond its process."""
+    flops: float = 0.0
     """Floating-point operations of all of its work, as `Plan.explain` states them; of an iteration,
     of a step."""
-    known: Stats
+    bytes_to_read: int = 0
+    """Bytes of input rows that all of its work reads, likewise."""
+    chunk_bytes: int = 0
+    """Bytes of the smallest chunk that the storage of an input hands out; 0 where it has none."""
+    codec: str = ""
+    """What it is decoded with."""
+    known: Stats = field(default_factory=Stats)
     """What the tasks did whose results were found stored."""
     iterative: bool = False
 
@@ -104,8 +135,7 @@ class PlanStarted:
     """The part that was found stored."""
     rows: int
     """Rows of output in all."""
-    about: About | None = None
-    """None of what is no plan: rows that are admitted."""
+    about: About = field(default_factory=About)
 
 
 @dataclass(frozen=True)
@@ -150,6 +180,9 @@ class TaskDone:
     """The process that ran it."""
     finishes: bool = False
     """Whether its block is finished with it."""
+    rows: dict[str, list[int]] = field(default_factory=dict)
+    """Rows that somebody should look at, a few of each kind: by the name of their count, and of
+    what they are rows."""
 
 
 @dataclass(frozen=True)

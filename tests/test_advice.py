@@ -17,9 +17,10 @@ import pytest
 import geodask as gd
 from geodask.events import Stats
 from geodask.monitor.account import Account
+from geodask.monitor.alerts import Watch
 from geodask.monitor.book import Book
 from geodask.monitor.prometheus import Collector
-from geodask.monitor.rules import RULES, Watch, advise
+from geodask.monitor.rules import RULES, advise
 
 NOW = 10_000.0
 HEALTHY = {
@@ -52,6 +53,13 @@ def workers(*seconds: float) -> dict[str, Any]:
 
 WRONG = {
     "read-bound": recorded(read_seconds=150.0, kernel_seconds=30.0),
+    "small-chunks": recorded(
+        {"chunk_bytes": 4096, "codec": "zstd"}, read_seconds=150.0, kernel_seconds=30.0
+    ),
+    "codec": recorded(
+        {"chunk_bytes": 1 << 24, "codec": "zstd"}, read_seconds=150.0, kernel_seconds=30.0
+    ),
+    "transfer-bound": recorded(transfer_seconds=150.0, kernel_seconds=30.0, bytes_moved=10**12),
     "write-bound": recorded(write_seconds=150.0, kernel_seconds=30.0),
     "rechecks": recorded(measured=400_000_000),
     "hours": recorded({"work": 1e12}),
@@ -60,6 +68,7 @@ WRONG = {
     "errors": recorded({"retries": 30, "errors": [{"error": "OSError: no route"}]}),
     "stopped": recorded({"state": "stopped", "ended": NOW, "error": "ValueError: no"}),
     "undefined": recorded(flagged=3),
+    "approximate": recorded({"approximation_error": 0.2, "state": "completed", "ended": NOW}),
     "rim": recorded(near_limit=7),
     "idle": recorded({**workers(1.0, 1.0)}),
     "more-workers": recorded({"work": 5e10}),

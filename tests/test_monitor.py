@@ -16,6 +16,7 @@ import pytest
 
 import geodask as gd
 from geodask.events import (
+    ADMISSION,
     About,
     Evicted,
     PlanEnded,
@@ -26,8 +27,19 @@ from geodask.events import (
     TaskDone,
     TaskFailed,
     TaskStarted,
+    told,
 )
-from geodask.monitor.account import CELLS, ERRORS, STEPS, Account, Cells, left, rate
+from geodask.monitor.account import (
+    CELLS,
+    ERRORS,
+    ROWS,
+    STEPS,
+    Account,
+    Cells,
+    left,
+    machine_limit,
+    rate,
+)
 from geodask.monitor.book import KINDS, RESULTS, RUNS, SECONDS, SILENT_SECONDS, Book
 from geodask.monitor.telling import Telling, local_book
 
@@ -97,6 +109,29 @@ def test_an_account_counts_what_it_is_told() -> None:
     assert found["cells"]["computed"] == [0, 0, 1, 1, 0, 0, 0, 0, 0, 0]
     assert found["cells"]["failed"] == [0, 0, 0, 0, 0, 1, 0, 0, 0, 0]
     json.dumps(found, allow_nan=False)
+
+
+def test_rows_to_look_at_are_named() -> None:
+    account = begun(Clock(), blocks=1000)
+    for block in range(1000):
+        seen = {"flagged rows": [10 * block, 10 * block + 5], "near_limit targets": [block % 7]}
+        account(TaskDone(10.0, Stats(tasks=1, flagged=2), "x", block, "w0", True, seen))
+    found = account.snapshot()["rows_to_see"]
+    assert found["flagged rows"] == list(range(0, 5 * ROWS, 5))
+    assert found["near_limit targets"] == list(range(7))
+
+
+def test_the_limit_of_machines_is_that_of_products_or_of_memory() -> None:
+    account = begun(Clock())  # 100 work, 100 flops
+    run = {**account.snapshot(), "bytes_to_read": 1000}
+    assert machine_limit(run, {}) == machine_limit(run, {"w": {"threads": 2, "limits": None}}) == 0
+    one = {"threads": 2, "limits": {"flops": 5.0, "bytes": 1e9, "gpu": False}}
+    gpu = {"threads": 2, "limits": {"flops": 30.0, "bytes": 1e9, "gpu": True}}
+    assert machine_limit(run, {"a": one}) == pytest.approx(10.0)
+    assert machine_limit(run, {"a": one, "b": gpu}) == pytest.approx(40.0)
+    slow = {"threads": 2, "limits": {"flops": 5e9, "bytes": 5.0, "gpu": False}}
+    assert machine_limit(run, {"a": slow}) == pytest.approx(1.0)
+    assert machine_limit({**run, "flops": 0.0, "bytes_to_read": 0}, {"a": slow}) == 0
 
 
 def test_a_snapshot_stays_small() -> None:
@@ -360,6 +395,35 @@ def test_a_plan_that_tells_no_end_is_ended() -> None:
     assert "geodask-monitor" not in [thread.name for thread in threading.enumerate()]
 
 
+def test_the_work_of_two_who_share_a_plan_is_done_once() -> None:
+    clock = Clock()
+    book = Book(clock)
+    one, other = begun(clock), begun(clock)
+    for block in range(4):
+        done(one, block)
+        other(TaskDone(10.0, Stats(), block=block, finishes=True))
+    for each in (one, other):
+        book.take(each.snapshot())
+    clock.now += 2.0
+    book.tick()
+    assert book.history[-1]["rates"]["knn"]["work"] == pytest.approx(20.0)
+    book.take(one.snapshot())
+    clock.now += 1.0
+    book.tick()
+    assert book.history[-1]["rates"] == {}
+
+
+def test_tasks_that_the_cluster_runs_again_are_counted() -> None:
+    book = Book(Clock())
+    account = begun(Clock())
+    done(account, 0)
+    book.take(account.snapshot())
+    for task in (f"gd-knn-{'a' * 8}-3-finish-0", "gd-knn-another-3-0", f"gd-knn-{'a' * 9}", "x"):
+        book.note_rerun(task)
+    ((_, kind),) = book.kinds.items()
+    assert kind.reruns == 1
+
+
 def test_rates_are_those_of_a_second() -> None:
     clock = Clock()
     book, account = Book(clock), begun(clock)
@@ -417,6 +481,32 @@ def test_what_is_mended_counts_again(sphere: gd.Points, store: Path) -> None:
     report = gd.knn(sphere, k=3).persist(verify=True).report
     now = sum(kind.stats.tasks for kind in local_book().kinds.values())
     assert now - before == report.blocks_computed > 0
+
+
+@pytest.mark.parametrize("brief", [60.0, 0.0])
+def test_rows_that_are_admitted_for_long_are_told_of(
+    sphere: gd.Points, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brief: float
+) -> None:
+    sphere.save(tmp_path / "x.zarr")
+    monkeypatch.setattr("geodask.engine.census.DIGEST_BYTES", 16 << 10)
+    monkeypatch.setattr("geodask.monitor.telling.BRIEF_SECONDS", brief)
+    local_book.cache_clear()
+    heard: list[Any] = []
+    with told(heard.append):
+        gd.knn(gd.open(tmp_path / "x.zarr"), k=2).persist()
+    started = [each.about for each in heard if isinstance(each, PlanStarted)]
+    (about,) = (each for each in started if each.operation == ADMISSION)
+    assert len(about.missing) == about.blocks > 5
+    view = local_book().view()
+    admitted = [run for run in view["runs"] if run["operation"] == ADMISSION]
+    assert view["cache"]["misses"] == 1  # the plan's
+    assert len(admitted) == (brief == 0.0)
+    for run in admitted:
+        assert run["state"] == "completed"
+        assert run["stats"]["rows"] == run["rows"] == 2000
+        assert run["stats"]["bytes_read"] == 2000 * 24 * 4
+        assert run["done"] == run["work"] == about.blocks
+        assert run["cells"]["finished"] == [1] * about.blocks
 
 
 def test_an_iteration_tells_how_it_converges(sphere: gd.Points) -> None:

@@ -51,8 +51,9 @@ def url_of(client: Any) -> str:
 LINKS = """
   const within = node => [...node.querySelectorAll("*")].flatMap(each =>
     [each, ...(each.shadowRoot ? within(each.shadowRoot) : [])]);
+  const leads = each => (each.getAttribute("href") || "") + (each.getAttribute("xlink:href") || "");
   return within(document).filter(each =>
-    ["A", "a"].includes(each.tagName) && /javascript:void.document/.test(each.outerHTML)).length;
+    ["A", "a"].includes(each.tagName) && /javascript:void.document/.test(leads(each))).length;
 """
 
 
@@ -138,10 +139,14 @@ def test_names_and_errors_are_text(fresh: Client, driver: Any) -> None:
     gd.monitor.install(fresh)
     with as_job("1", evil):
         account = Account()
-    about = About("k" * 32, evil, evil, evil, 1.0, 9, (), 2, 0, 9.0, Stats(flagged=3))
+    about = About(
+        key="k" * 32, operation=evil, manifold=evil, url=evil, created=1.0, blocks=9, slots=2,
+        flops=9.0, known=Stats(flagged=3),
+    )  # fmt: skip
     account(PlanStarted(evil, 9.0, 0.0, 9, about))
     account(TaskFailed("x", 0, (0, 1), evil, True))
-    account(TaskDone(1.0, Stats(tasks=1, rows=1), "x", 1, evil, True))
+    seen = {f"flagged {evil}": [1, 2]}
+    account(TaskDone(1.0, Stats(tasks=1, rows=1), "x", 1, evil, True, seen))
     account(PlanEnded(False, error=evil))
     Scheduler(fresh).take(account.snapshot())
     open_page(driver, fresh)
@@ -151,6 +156,37 @@ def test_names_and_errors_are_text(fresh: Client, driver: Any) -> None:
     assert driver.execute_script(LINKS) == 0
     assert complaints(driver) == []
     picture(driver, "failed")
+    driver.get(f"{url_of(fresh)}/rows/{account.run}")
+    assert "onerror" in text_of(driver)
+    assert driver.execute_script(LINKS) == 0
+    assert complaints(driver) == []
+    driver.get(f"{url_of(fresh)}/rows/00")
+    assert "not known" in text_of(driver)
+
+
+@pytest.mark.usefixtures("small_tasks")
+def test_health_leads_to_the_rows(fresh: Client, driver: Any, sphere: gd.Points) -> None:
+    gd.monitor.install(fresh)
+    open_page(driver, fresh)
+    rows = sphere.read(0, 8)
+    opposite = np.concatenate([rows[:3], -rows[3:5], rows[5:]])
+    x, y = (gd.points(each, sphere.manifold) for each in (rows, opposite))
+    result = gd.plan(gd.log_map, x, y).persist()
+    assert result.report.health["undefined"] == 2
+    eventually(lambda: "2 rows undefined" in text_of(driver))
+    link = driver.execute_script(
+        """
+        const within = node => [...node.querySelectorAll("*")].flatMap(each =>
+          [each, ...(each.shadowRoot ? within(each.shadowRoot) : [])]);
+        return within(document).find(each => /rows/.test(each.href || "")).href;
+        """
+    )
+    driver.get(link)
+    shown = text_of(driver)
+    assert "Rows undefined 3, 4" in shown
+    (entry,) = re.findall(r"geodask[.]store\(\)[.]get\('([^']+)'\)", shown)
+    stored = gd.store().get(entry)
+    assert np.isnan(stored.values[[3, 4]].compute()).all()
 
 
 def free_port() -> int:

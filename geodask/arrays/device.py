@@ -1,5 +1,8 @@
 """Where arrays live: libraries, devices, and the trip between host and device."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -9,6 +12,7 @@ import numpy as np
 from array_api_compat import is_cupy_array, is_torch_array
 
 from ..errors import DeviceError
+from ..events import moved
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,14 @@ class Place:
         """The host array as the library's own, on this device; on the host nothing is copied."""
         if self.library == "numpy":
             return x
+        if self.library == "torch" and not x.flags.writeable:
+            x = x.copy()  # torch warns of these, which a memory-mapped file gives
+        if self.on_host:
+            return self._put(x)
+        with _moving(self, x.nbytes):
+            return self._put(x)
+
+    def _put(self, x: np.ndarray) -> Any:
         if self.library == "cupy":
             import cupy
 
@@ -33,9 +45,19 @@ class Place:
                 return cupy.asarray(x)
         import torch
 
-        if not x.flags.writeable:  # torch warns of these, which a memory-mapped file gives
-            x = x.copy()
         return torch.as_tensor(x, device=self.device)
+
+    def wait(self) -> None:
+        """Returns once the device has done all it was given."""
+        if self.library == "cupy":
+            import cupy
+
+            with cupy.cuda.Device(_index(self.device)):
+                cupy.cuda.get_current_stream().synchronize()
+        else:
+            import torch
+
+            torch.cuda.current_stream(self.device).synchronize()
 
     def name(self) -> str:
         """The device in words, for reports."""
@@ -93,11 +115,30 @@ def to_host(x: Any) -> np.ndarray:
     if isinstance(x, np.ndarray):
         return x.astype(np.float32) if x.dtype.name == "bfloat16" else x
     if is_torch_array(x):
-        x = x.detach().cpu()
+        if x.device.type == "cuda":
+            with _moving(Place("torch", str(x.device)), x.nbytes):
+                x = x.detach().cpu()
+        x = x.detach()
         return (x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy()
     if is_cupy_array(x):
-        return x.get()
+        with _moving(Place("cupy", f"cuda:{x.device.id}"), x.nbytes):
+            return x.get()
     return np.asarray(x)
+
+
+@contextmanager
+def _moving(where: Place, size: int) -> Iterator[None]:
+    """Counts what moves inside.
+
+    A copy waits for what the device was given before: that is the kernels' time, not the copy's.
+    From ordinary memory of the host it is done when the call returns, but for the last piece.
+    """
+    where.wait()
+    begin = time.perf_counter()
+    yield
+    where.wait()
+    moved.seconds += time.perf_counter() - begin
+    moved.bytes += size
 
 
 def _index(device: str) -> int:

@@ -9,13 +9,15 @@ changed less than two seconds before it was digested is not remembered at all.
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ..config import Settings
-from ..events import PlanEnded, PlanStarted, Stats, TaskDone
+from ..errors import in_short
+from ..events import ADMISSION, About, PlanEnded, PlanStarted, Stats, TaskDone, Watcher, watching
 from ..storage.keys import canonical, content_key, digest, join_digests
 from ..storage.objects import Objects
 from ..storage.seal import get_note, put_note
@@ -31,6 +33,16 @@ SPAN_BYTES = 128 << 20
 ones leave cores without work at the end."""
 SAVE_SECONDS = 1.0
 """Digests are stored this often, or so seldom that it takes a twentieth of the time."""
+
+
+@dataclass
+class Examined:
+    """Some blocks of rows that are points."""
+
+    digests: dict[int, str] = field(default_factory=dict)
+    """Those of the blocks."""
+    stats: Stats = field(default_factory=lambda: Stats(tasks=1))
+    """What it took."""
 
 
 class Census:
@@ -83,22 +95,23 @@ class Census:
     def take(self, engine: Executor) -> None:
         """Reads what is missing, on the engine's workers."""
         missing, validate = np.array(self.missing, int), self.settings.validate
-        with self._shown(len(missing)):
+        with self._shown(missing, engine.slots) as watch:
             try:
                 spans = dealt(list(self._spans(missing)), engine.slots)
                 calls = ((self.x, *span, validate, self.trusted) for span in spans)
                 for found in bounded(engine, "gd-admission", examine, calls):
-                    self._note(found)
+                    self._note(found, watch)
             finally:
                 self._save()
 
     def take_along(self) -> Iterator[tuple[int, np.ndarray]]:
         """All blocks in turn, read here for another purpose, as (first row, rows)."""
         validate = self.settings.validate
-        with self._shown(self.blocks):
+        with self._shown(range(self.blocks), 1) as watch:
             for start, stop in _units(self.x, 0, self.blocks):
-                rows = self.x.read(start, stop)
-                self._note(_examined(self.x, start, [rows], validate, trusted=False))
+                rows, found = self.x.read(start, stop), Examined()
+                _examine(self.x, start, [rows], validate, False, found)
+                self._note(found, watch)
                 yield start, rows
             self._save()
 
@@ -115,20 +128,30 @@ class Census:
                 yield int(inside[0]), int(inside[-1]) + 1
 
     @contextmanager
-    def _shown(self, blocks: int) -> Iterator[None]:
-        """Shows progress in rows while blocks are taken."""
-        rows = len(self.x)
-        self._watch = Progress(self.settings.progress)
-        if blocks:
-            self._watch(PlanStarted("gd-admission", self.blocks, self.blocks - blocks, rows))
+    def _shown(self, blocks: Any, slots: int) -> Iterator[Watcher]:
+        """Tells how it goes while some blocks are taken."""
+        if len(blocks) == 0:
+            yield watching()
+            return
+        x, watch = self.x, watching(Progress(self.settings.progress))
+        about = About(
+            operation=ADMISSION, manifold=str(x.manifold), url=x.source.label, created=time.time(),
+            blocks=self.blocks, missing=tuple(map(int, blocks)), slots=slots,
+        )  # fmt: skip
+        stored = self.blocks - len(blocks)
+        watch(PlanStarted(f"gd-{ADMISSION}", self.blocks, stored, len(x), about))
         try:
-            yield
-        finally:
-            self._watch(PlanEnded(not self.missing))
+            yield watch
+        except BaseException as error:
+            watch(PlanEnded(False, error=in_short(error)))
+            raise
+        watch(PlanEnded(True))
 
-    def _note(self, found: dict[int, str]) -> None:
-        self._watch(TaskDone(len(found), Stats()))
-        self._digests |= {str(block): each for block, each in found.items()}
+    def _note(self, found: Examined, watch: Watcher) -> None:
+        self._digests |= {str(block): each for block, each in found.digests.items()}
+        for number, block in enumerate(found.digests):  # a task has many, and did what it did once
+            stats = found.stats if number == 0 else Stats()
+            watch(TaskDone(1.0, stats, ADMISSION, block, finishes=True))
         if time.monotonic() - self._saved_at > self._pause:
             self._save()
 
@@ -151,12 +174,27 @@ def dealt(spans: list[tuple[int, int]], hands: int) -> list[tuple[int, int]]:
     return [span for start in range(each) for span in spans[start::each]]
 
 
-def examine(x: Points, first: int, stop: int, validate: str, trusted: bool) -> dict[int, str]:
-    """Reads and checks the blocks first:stop; the digests of their rows."""
-    digests: dict[int, str] = {}
+def examine(x: Points, first: int, stop: int, validate: str, trusted: bool) -> Examined:
+    """Reads and checks the blocks first:stop."""
+    found, begin = Examined(), time.perf_counter()
     for start, end in _units(x, first, stop):
-        digests |= _examined(x, start, x.source.pieces(start, end), validate, trusted)
-    return digests
+        pieces = _timed(x.source.pieces(start, end), found.stats)
+        _examine(x, start, pieces, validate, trusted, found)
+    found.stats.seconds = time.perf_counter() - begin
+    found.stats.kernel_seconds = found.stats.seconds - found.stats.read_seconds
+    return found
+
+
+def _timed(pieces: Iterable[np.ndarray], stats: Stats) -> Iterator[np.ndarray]:
+    """The pieces, and how long each was waited for."""
+    ahead = iter(pieces)
+    while True:
+        begin = time.perf_counter()
+        rows = next(ahead, None)
+        stats.read_seconds += time.perf_counter() - begin
+        if rows is None:
+            return
+        yield rows
 
 
 def _units(x: Points, first: int, stop: int) -> Iterator[tuple[int, int]]:
@@ -167,21 +205,27 @@ def _units(x: Points, first: int, stop: int) -> Iterator[tuple[int, int]]:
         yield low * size, min(high * size, len(x))
 
 
-def _examined(
-    x: Points, start: int, pieces: Iterable[np.ndarray], validate: str, trusted: bool
-) -> dict[int, str]:
-    """The digests of whole blocks of rows, which are points, from row ``start`` on."""
-    size, at, held, digests = digest_rows(x), start, [], {}
+def _examine(
+    x: Points,
+    start: int,
+    pieces: Iterable[np.ndarray],
+    validate: str,
+    trusted: bool,
+    found: Examined,
+) -> None:
+    """Checks whole blocks of rows from row ``start`` on, and digests them."""
+    size, at, held = digest_rows(x), start, []
     for rows in pieces:
         check_rows(x, rows, at, validate)
         cuts = [at, *range((at // size + 1) * size, at + len(rows), size), at + len(rows)]
         for low, high in pairwise(cuts):
             held.append(little(rows[low - at : high - at]))
             if high % size == 0 or high == len(x):
-                digests[low // size] = "" if trusted else digest(*held)
+                found.digests[low // size] = "" if trusted else digest(*held)
                 held = []
         at += len(rows)
-    return digests
+        found.stats.rows += len(rows)
+        found.stats.bytes_read += rows.nbytes
 
 
 def digest_rows(x: Points) -> int:

@@ -52,6 +52,10 @@ class Derived(Source):
     def chunk_rows(self) -> int:
         return self.base.chunk_rows
 
+    @property
+    def chunk(self) -> tuple[int, str]:
+        return self.base.chunk
+
     def cuts(self, rows: int) -> list[int]:
         return self.base.cuts(rows)
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 from ..config import Settings, using
 from ..errors import JobError, StoreError
 from ..events import (
+    ADMISSION,
     Event,
     PlanEnded,
     PlanStarted,
@@ -90,6 +91,7 @@ class Telling:
             "under_way": [],
         }
         self._under_way: set[str] = set()
+        self._admits = False
         self._begun, self._found = time.monotonic(), 0.0
         self._ended, self._stop, self._lock = Flag(), Flag(), Lock()
         self._thread = Thread(target=self._tell_often, name="geodask-job", daemon=True)
@@ -98,6 +100,10 @@ class Telling:
         """Takes in what happens. Raises where the job is to stop."""
         state = self.state
         if isinstance(event, PlanStarted):
+            self._admits = event.about.operation == ADMISSION
+        if self._admits:  # it tells nothing of how far the plan is
+            self._admits = not isinstance(event, PlanEnded)
+        elif isinstance(event, PlanStarted):
             self._begin(event.stored, total=event.work, step=0)
         elif isinstance(event, StepStarted):
             self._begin(event.stored, step=event.step)

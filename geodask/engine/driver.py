@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
-from ..errors import JobError, StoreError
+from ..errors import JobError, StoreError, in_short
 from ..events import Stats, TaskDone, TaskFailed, TaskStarted, Waited, Watcher
 from ..storage.group import Group
 from .base import DamagedBaseError
@@ -195,7 +195,8 @@ class Run:
             self._mark()
         work = self.job.operation.work(self.job.layout, task.block, task.panel)
         label, finishes = self._label(task), task.panel is None
-        self.watch(TaskDone(work, done.stats, label, task.block, done.worker, finishes))
+        what = done.stats, label, task.block, done.worker, finishes, done.rows
+        self.watch(TaskDone(work, *what))
 
     def _take_failure(self, task: Task, error: Exception) -> None:
         """Has the block computed again, or leaves it out, or raises the error."""
@@ -261,11 +262,6 @@ class Run:
 
     def _partial_keys(self, block: int) -> list[str]:
         return partial_keys(self.group, self.job.layout, block)
-
-
-def in_short(error: BaseException) -> str:
-    """The type of an error, and what it says."""
-    return f"{type(error).__name__}: {error}"
 
 
 def _deadly(label: str, kills: int) -> WorkersDiedError:

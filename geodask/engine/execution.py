@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ..config import Settings
-from ..errors import MemoryPlanError, SpecError, StoreError
+from ..errors import MemoryPlanError, SpecError, StoreError, in_short
 from ..events import About, PlanEnded, PlanStarted, Stats, Watcher, watching
 from ..storage.entries import SCRATCH
 from ..storage.group import DamagedError, Group, create, find
@@ -16,7 +16,7 @@ from ..storage.objects import PARTIAL, Objects, memory_objects, open_store
 from ..storage.usage import counter
 from .admission import Admitted
 from .base import DamagedBaseError
-from .driver import Run, in_short
+from .driver import Run
 from .executors import WINDOW, Executor
 from .growth import grown, note
 from .iteration import iterate
@@ -181,6 +181,7 @@ class Execution:
                 group = None
         job = self.budgeted(self.job(group))
         self._places = self.engine.everywhere(job.budget.describe)
+        self._cost = job.operation.cost(job.inputs, job.layout, job.budget)
         self._check_room(job, group)
         if group is None:
             group = self._create(job.layout)
@@ -209,12 +210,11 @@ class Execution:
         return [each.lease.path for each in self.admitted if each.lease is not None]
 
     def _check_room(self, job: Job, group: Group | None) -> None:
-        cost = job.operation.cost(job.inputs, job.layout, job.budget)
         if self.scratch and not self.engine.remote:
             return  # it is memory, and `budgeted` saw to it
         everything = len(missing_tasks(None, job.layout))
         share = len(missing_tasks(group, job.layout)) / max(1, everything)
-        needed = int(share * cost.bytes_written)
+        needed = int(share * self._cost.bytes_written)
         if self._named:
             check_free(self.name, needed, self.objects)
         else:
@@ -296,6 +296,8 @@ class Execution:
         return str(self.inputs[0].manifold)
 
     def _about(self, job: Job, group: Group, todo: list[Task]) -> About:
+        chunks = (x.source.chunk for x in self.inputs)
+        chunk, codec = min((each for each in chunks if each[0]), default=(0, ""))
         return About(
             key=self.key,
             operation=self.operation.name,
@@ -305,8 +307,11 @@ class Execution:
             blocks=job.layout.blocks,
             missing=tuple(dict.fromkeys(task.block for task in todo)),
             slots=self.engine.slots,
-            task_bytes=job.budget.task_bytes or 0,
-            flops=job.operation.cost(job.inputs, job.layout, job.budget).flops,
+            task_bytes=self._cost.task_bytes,
+            flops=self._cost.flops,
+            bytes_to_read=self._cost.bytes_read,
+            chunk_bytes=chunk,
+            codec=codec,
             known=noted(group),
             iterative=job.layout.iterative,
         )

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +17,8 @@ from .points import Points
 
 PARTIALS = "partials"
 """The array of partial results, which goes when the blocks are finished."""
+NOTED = 10
+"""Rows of a kind that a task names."""
 STATES = "states"
 """The array of an iteration's states, which goes when the result is there."""
 
@@ -182,6 +184,20 @@ class Work:
     stats: Stats
     state: np.ndarray | None = None
     """What an iteration's step begins with."""
+    rows: dict[str, list[int]] = field(default_factory=dict)
+    """Some rows that somebody should look at: by the name of their count, and of what they are."""
+
+    def count_rows(self, kind: str, rows: np.ndarray, of: str = "rows") -> None:
+        """Counts rows that somebody should look at, by their numbers: of the result, or of what is
+        named."""
+        if len(rows):
+            setattr(self.stats, kind, getattr(self.stats, kind) + len(rows))
+            noted = self.rows.setdefault(f"{kind} {of}", [])
+            noted += [int(row) for row in rows[: NOTED - len(noted)]]
+
+    def count_near_limit(self, x: Points, rows: np.ndarray, first: int, of: str) -> None:
+        """Counts those whose coordinates have few digits left, among rows numbered from first."""
+        self.count_rows("near_limit", first + np.flatnonzero(x.manifold.near_limit(rows)), of)
 
 
 class Operation(ABC):

@@ -75,6 +75,12 @@ class Source(ABC):
         """Rows that storage hands out at once; slices along its borders are read once."""
         return 1
 
+    @property
+    def chunk(self) -> tuple[int, str]:
+        """Bytes of a chunk of the storage, and the codecs that it is decoded with; 0 and nothing
+        where it has no chunks that a user could choose."""
+        return 0, ""
+
     def cuts(self, rows: int) -> list[int]:
         """Where readers best begin who share the rows: borders of storage, some ``rows`` apart."""
         step = -(-max(1, rows) // self.chunk_rows) * self.chunk_rows
@@ -216,6 +222,13 @@ class Zarr(Source):
     @property
     def chunk_rows(self) -> int:
         return self.rows_per_chunk
+
+    @property
+    def chunk(self) -> tuple[int, str]:
+        with reading(self.label):
+            codecs = getattr(self.open(), "compressors", ())
+        names = (type(each).__name__.removesuffix("Codec").lower() for each in codecs)
+        return self.rows_per_chunk * self.row_bytes, ", ".join(names)
 
     def fingerprint(self) -> list[Any]:
         with reading(self.label):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -46,6 +46,8 @@ class Done:
     stats: Stats
     worker: str
     """The process that did it."""
+    rows: dict[str, list[int]] = field(default_factory=dict)
+    """Rows that somebody should look at, a few of each kind."""
 
 
 def run_task(job: Job, group: Group, task: Task, digests: dict[str, str]) -> Done:
@@ -57,8 +59,9 @@ def run_task(job: Job, group: Group, task: Task, digests: dict[str, str]) -> Don
     keep_to_one_thread()
     keep_freed_blocks()
     stats, written = Stats(tasks=1), {}
+    work = Work(job.inputs, job.layout, job.budget, stats)
     begin = time.perf_counter()
-    for name, values in _compute(job, task, group, stats):
+    for name, values in _compute(job, task, group, work):
         array = group.arrays[name]
         chunks = job.layout.chunks(task.block)
         if task.panel is not None:
@@ -71,15 +74,14 @@ def run_task(job: Job, group: Group, task: Task, digests: dict[str, str]) -> Don
         stats.write_seconds += time.perf_counter() - start
     stats.seconds = time.perf_counter() - begin
     if task.panel is None and job.layout.panels_of(task.block):
-        known = stats.read_seconds + stats.kernel_seconds + stats.write_seconds
-        stats.merge_seconds = max(0.0, stats.seconds - known)
+        others = sum(stats.stages.values()) - stats.merge_seconds
+        stats.merge_seconds = max(0.0, stats.seconds - others)
     note_memory(stats)
-    return Done(written, stats, this_process())
+    return Done(written, stats, this_process(), work.rows)
 
 
-def _compute(job: Job, task: Task, group: Group, stats: Stats) -> Iterator[tuple[str, np.ndarray]]:
+def _compute(job: Job, task: Task, group: Group, work: Work) -> Iterator[tuple[str, np.ndarray]]:
     operation, layout = job.operation, job.layout
-    work = Work(job.inputs, layout, job.budget, stats)
     if layout.iterative and task.block > 0:
         work.state = group.read(group.arrays[STATES], task.block - 1)[0]
     if task.panel is not None:
@@ -88,7 +90,7 @@ def _compute(job: Job, task: Task, group: Group, stats: Stats) -> Iterator[tuple
     first, panels = task.block * layout.panels, layout.panels_of(task.block)
     parts = (group.read(group.arrays[PARTIALS], first + panel) for panel in panels)
     start, stop = layout.block(task.block)
-    stats.rows = stop - start if layout.completes_rows(task.block) else 0
+    work.stats.rows = stop - start if layout.completes_rows(task.block) else 0
     yield from operation.finish(work, task.block, parts).items()
 
 

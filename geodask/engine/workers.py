@@ -16,7 +16,7 @@ from distributed.protocol import pickle
 from .. import __version__
 from ..arrays.threads import keep_freed_blocks
 from ..errors import JobError, StoreError
-from ..events import STAGES, Stats
+from ..events import Stats
 from ..storage.objects import Objects
 from .answers import tell
 from .executors import takable_bytes
@@ -103,8 +103,8 @@ def meter(stats: Stats) -> None:
     """Adds what a task did to that, and to Dask's fine performance metrics, for its own pages."""
     with _LOCK:
         _done().add(stats)
-    for stage in STAGES:
-        context_meter.digest_metric(f"gd-{stage}", getattr(stats, f"{stage}_seconds"), "seconds")
+    for stage, seconds in stats.stages.items():
+        context_meter.digest_metric(f"gd-{stage}", seconds, "seconds")
     for name, unit in {"rows": "rows", "pairs": "pairs", "bytes_read": "bytes"}.items():
         context_meter.digest_metric(f"gd-{name}", getattr(stats, name), unit)
 

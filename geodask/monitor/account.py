@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from ..events import (
     STAGES,
+    About,
     Event,
     Evicted,
     PlanEnded,
@@ -28,6 +29,8 @@ ERRORS = 20
 """Errors that are kept, the last ones."""
 STEPS = 400
 """Steps of an iteration that are kept, the last ones."""
+ROWS = 200
+"""Rows to look at that are kept of a kind, the first ones."""
 TEXT = 400
 """Letters of an error."""
 
@@ -48,11 +51,7 @@ class Account:
             "job_name": str(name),
             "state": "starting",
             "name": "",
-            "key": "",
-            "operation": "",
-            "manifold": "",
-            "url": "",
-            "created": 0.0,
+            **_facts(About()),
             "began": begin,
             "since": begin,
             "ended": None,
@@ -60,10 +59,6 @@ class Account:
             "done": 0.0,
             "stored": 0.0,
             "rows": 0,
-            "blocks": 0,
-            "slots": 0,
-            "task_bytes": 0,
-            "flops": 0.0,
             "step": 0,
             "failures": 0,
             "retries": 0,
@@ -81,6 +76,7 @@ class Account:
         self.cells = Cells(0, ())
         self.steps: list[dict[str, Any]] = []
         self.errors: list[dict[str, Any]] = []
+        self.rows: dict[str, list[int]] = {}
         self._report: dict[str, Any] = {}
 
     def __call__(self, event: Event) -> None:
@@ -95,12 +91,7 @@ class Account:
         elif isinstance(event, TaskStarted):
             self.cells.begin(event.block)
         elif isinstance(event, TaskDone):
-            state["done"] += event.work
-            self.own.add(event.stats)
-            if event.worker:
-                self.workers.setdefault(event.worker, Stats()).add(event.stats)
-                self._news[event.worker] = self._serial
-            self.cells.end(event.block, finished=event.finishes, ours=bool(event.label))
+            self._take_in(event)
         elif isinstance(event, TaskFailed):
             self._fail(event)
         elif isinstance(event, Evicted):
@@ -114,12 +105,20 @@ class Account:
         state.update(name=event.name, work=event.work, done=event.stored, stored=event.stored)
         begin = self.clock()
         state.update(rows=event.rows, state="running", began=begin, since=begin)
-        if about is not None:
-            same = "key operation manifold url created blocks slots task_bytes flops"
-            state.update({name: getattr(about, name) for name in same.split()})
-            self.known = about.known
-            if not about.iterative:
-                self.cells = Cells(about.blocks, about.missing)
+        state.update(_facts(about))
+        self.known = about.known
+        if not about.iterative:
+            self.cells = Cells(about.blocks, about.missing)
+
+    def _take_in(self, event: TaskDone) -> None:
+        self.state["done"] += event.work
+        self.own.add(event.stats)
+        if event.worker:
+            self.workers.setdefault(event.worker, Stats()).add(event.stats)
+            self._news[event.worker] = self._serial
+        self.cells.end(event.block, finished=event.finishes, ours=bool(event.label))
+        for kind, rows in event.rows.items():
+            self.rows[kind] = sorted({*self.rows.get(kind, ()), *rows})[:ROWS]
 
     def _fail(self, event: TaskFailed) -> None:
         self.state["failures" if event.final else "retries"] += 1
@@ -168,6 +167,7 @@ class Account:
             "cells": self.cells.codes(),
             "steps": [finite(step) for step in self.steps],
             "errors": self.errors,
+            "rows_to_see": self.rows,
             "report": self._report,
         }
 
@@ -175,6 +175,12 @@ class Account:
         """A snapshot has reached the book: what it said of workers is no news any more."""
         serial = snapshot["serial"]
         self._news = {name: since for name, since in self._news.items() if since >= serial}
+
+
+def _facts(about: About) -> dict[str, Any]:
+    """What is said of a plan in a snapshot as it is."""
+    apart = ("known", "missing", "iterative")
+    return {name: each for name, each in vars(about).items() if name not in apart}
 
 
 class Cells:
@@ -268,6 +274,19 @@ def rate(run: dict[str, Any], now: float) -> float:
     """The work that a run does a second, since it began or, of an iteration, its step."""
     seconds = (run["ended"] or now) - run["since"]
     return max(0.0, run["done"] - run["stored"]) / seconds if seconds > 0 else 0.0
+
+
+def machine_limit(run: dict[str, Any], cluster: dict[str, Any]) -> float:
+    """The work a second that a run could do at best on the workers, as measured: by the rate of
+    their matrix products, or of their memory where rows are read faster than that. 0: not known."""
+    flops = size = 0.0
+    for worker in cluster.values():
+        found = worker.get("limits")
+        if found:
+            flops += found["flops"] * (1 if found["gpu"] else worker["threads"])
+            size += found["bytes"] * worker["threads"]
+    seconds = max(run["flops"] / flops, run["bytes_to_read"] / size) if flops and size else 0.0
+    return run["work"] / seconds if seconds else 0.0
 
 
 def left(run: dict[str, Any], now: float) -> float | None:

@@ -42,6 +42,7 @@ class Kind:
     misses: int = 0
     failures: int = 0
     retries: int = 0
+    reruns: int = 0
 
 
 @dataclass
@@ -68,6 +69,7 @@ class Book:
         self._results: dict[tuple[str, float], Counted] = {}
         self.history: deque[dict[str, Any]] = deque(maxlen=SECONDS)
         self._before: dict[str, Stats] = {}
+        self._progress: dict[Any, tuple[int, float, float]] = {}
         self._ticked = clock()
 
     def take(self, snapshot: dict[str, Any]) -> None:
@@ -87,6 +89,14 @@ class Book:
             heard = self._clock()
             self.runs[snapshot["run"]] = {**_moved(snapshot, heard), "workers": workers}
             self._forget()
+
+    def note_rerun(self, task: str) -> None:
+        """Counts a task that the cluster runs again, by its name, which a plan's begins."""
+        with self._lock:
+            for run in self.running:
+                if run["name"] and task.startswith(f"{run['name']}-"):
+                    self._kind(run["operation"], run["manifold"]).reruns += 1
+                    return
 
     def _replace(self, snapshot: dict[str, Any]) -> None:
         """A job has one driver: the one before was lost, and this one goes on."""
@@ -111,7 +121,8 @@ class Book:
             return
         counted = self._counted(snapshot)
         kind.stats.add(_more(counted, snapshot))
-        if snapshot["state"] == "completed" and not counted.missed:
+        # What is no plan has no result, and nobody asks the store for one.
+        if snapshot["report"] and snapshot["state"] == "completed" and not counted.missed:
             counted.missed = True
             kind.misses, self.cache.misses = kind.misses + 1, self.cache.misses + 1
         for name, each in snapshot["workers"].items():
@@ -159,13 +170,37 @@ class Book:
             for (operation, _), kind in self.kinds.items():
                 sums.setdefault(operation, Stats()).add(kind.stats)
             rates = {}
+            worked = self._worked()
             for operation, stats in sums.items():
                 more = less(stats, self._before.get(operation, Stats()))
-                some = {"rows": more.rows, "pairs": more.pairs, "bytes": more.bytes_read}
+                some = {
+                    "rows": more.rows,
+                    "pairs": more.pairs,
+                    "bytes": more.bytes_read,
+                    "work": worked.get(operation, 0.0),
+                }
                 if any(some.values()):
                     rates[operation] = {name: each / seconds for name, each in some.items()}
             self.history.append({"at": now, "rates": rates})
             self._before, self._ticked = sums, now
+
+    def _worked(self) -> dict[str, float]:
+        """The work that each operation did since the tick before, in its own measure.
+
+        Processes that share a plan see the same work done: it counts once.
+        """
+        progress: dict[Any, tuple[int, float, float]] = {}
+        for run in self.runs.values():
+            which = run["operation"], run["url"], run["created"]
+            at = run["step"], run["done"], run["stored"]
+            progress[which] = max(at, progress.get(which, at))
+        worked: dict[str, float] = {}
+        for which, (step, done, stored) in progress.items():
+            known, before, _ = self._progress.get(which, (-1, 0.0, 0.0))
+            more = max(0.0, done - (before if known == step else stored))
+            worked[which[0]] = worked.get(which[0], 0.0) + more
+        self._progress = progress
+        return worked
 
     @property
     def running(self) -> list[dict[str, Any]]:

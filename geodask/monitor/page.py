@@ -13,8 +13,8 @@ import bokeh.models
 import bokeh.plotting
 from distributed.dashboard.components.scheduler import BOKEH_THEME, env
 
-from . import tables
-from .account import stages
+from . import html, tables
+from .account import machine_limit, stages
 from .book import SECONDS
 
 # Properties of Bokeh's models are made when it is imported, unseen by type checkers.
@@ -23,6 +23,9 @@ models: Any = bokeh.models
 plotting: Any = bokeh.plotting
 
 UPDATE_MS = 1000
+RATES = "Pairs (or rows) a second; dashed, the limit of the machines"
+FAR = 4
+"""A limit that is so many times farther than all rates is named, but not drawn."""
 ACROSS = 40
 """Cells of the map of blocks, side by side."""
 GREY = "#868a90"
@@ -96,7 +99,7 @@ class Page:
         self.tables = {
             name: models.Div(
                 text="", height=height, sizing_mode="stretch_width", name=f"geodask-{name}",
-                stylesheets=[tables.STYLE], styles={"overflow": "auto"},
+                stylesheets=[html.STYLE], styles={"overflow": "auto"},
                 disable_math=True,  # TeX can hold links that run scripts
             )
             for name, (_, height) in TABLES.items()
@@ -138,7 +141,8 @@ class Page:
         times = [1000.0 * each["at"] for each in history]
         names = sorted({name for each in history for name in each["rates"]})[: len(LINES)]
         columns = {
-            name: _smooth([_work(each["rates"].get(name)) for each in history]) for name in names
+            name: _smooth([each["rates"].get(name, {}).get("work", 0.0) for each in history])
+            for name in names
         }
         for number, name in enumerate(names):
             if name not in self._lines:
@@ -154,8 +158,13 @@ class Page:
         for name in self._lines:
             columns.setdefault(name, [0.0] * len(times))
         self.rates.data = {"at": times, **columns}
-        self.limits.data = _limit_line(view, times)
-        highest = max([1.0, *self.limits.data["limit"], *chain(*columns.values())])
+        running = next((run for run in view["runs"] if run["ended"] is None), None)
+        limit = machine_limit(running, view.get("cluster", {})) if running else 0.0
+        ends = times[:1] + times[-1:] if limit else []
+        self.limits.data = {"at": ends, "limit": [limit] * len(ends)}
+        highest = max([1.0, *chain(*columns.values())])
+        highest = max(highest, min(limit, FAR * highest))
+        self.operations.title.text = f"{RATES}, {html.count(limit)}/s" if limit else RATES
         _span(self.operations.x_range, view["now"] * 1000 - 60_000, view["now"] * 1000, times)
         _span(self.operations.y_range, 0.0, 1.1 * highest)
 
@@ -198,14 +207,18 @@ class Page:
         self.map.title.text = f"Blocks of {run['name'] or run['operation']}"
 
     def _update_steps(self, run: dict[str, Any] | None) -> None:
-        steps = [] if run is None else [step for step in run["steps"] if "gradient_norm" in step]
+        """The first measure that an iteration tells of its steps."""
+        told = [] if run is None else run["steps"]
+        measure = next((name for step in told for name in step if name != "step"), "gradient_norm")
+        steps = [step for step in told if measure in step]
         self.steps.data = {
             "step": [step["step"] for step in steps],
-            "norm": [max(step["gradient_norm"], 1e-300) for step in steps],
+            "measure": [max(step[measure], 1e-300) for step in steps],
         }
-        norms = self.steps.data["norm"] or [1e-8, 1.0]
+        values = self.steps.data["measure"] or [1e-8, 1.0]
+        self.descent.title.text = f"{measure.replace('_', ' ').capitalize()} by step"
         _span(self.descent.x_range, 0, 10, self.steps.data["step"])
-        _span(self.descent.y_range, min(norms) / 3, 3 * max(norms))
+        _span(self.descent.y_range, min(values) / 3, 3 * max(values))
 
 
 def _span(range: Any, start: float, end: float, shown: Sequence[float] = ()) -> None:
@@ -222,25 +235,9 @@ def _smooth(rates: list[float]) -> list[float]:
     ]
 
 
-def _work(rate: dict[str, float] | None) -> float:
-    return 0.0 if rate is None else rate["pairs"] or rate["rows"]
-
-
-def _limit_line(view: dict[str, Any], times: list[float]) -> dict[str, list[float]]:
-    """The rate of the plans at work, were their threads in the kernels and nowhere else."""
-    limit = 0.0
-    for run in view["runs"]:
-        stats = run["stats"]
-        if run["ended"] is None and stats["kernel_seconds"] > 0:
-            limit += run["slots"] * (stats["pairs"] or stats["rows"]) / stats["kernel_seconds"]
-    ends = [times[0], times[-1]] if limit and times else []
-    return {"at": ends, "limit": [limit] * len(ends)}
-
-
 def _rates() -> tuple[Any, Any]:
     source = models.ColumnDataSource({"at": []})
-    title = "Pairs (or rows) a second; dashed, kernels alone"
-    shown = _figure(title, x_axis_type="datetime", **_ranges())
+    shown = _figure(RATES, x_axis_type="datetime", **_ranges())
     shown.yaxis.formatter = models.CustomJSTickFormatter(code=SHORT)
     return source, shown
 
@@ -276,10 +273,10 @@ def _map() -> tuple[Any, Any]:
 
 
 def _steps() -> tuple[Any, Any]:
-    source = models.ColumnDataSource({"step": [], "norm": []})
+    source = models.ColumnDataSource({"step": [], "measure": []})
     shown = _figure("Gradient norm by step", y_axis_type="log", **_ranges())
-    shown.line("step", "norm", source=source, color=LINES[0], line_width=2)
-    shown.scatter("step", "norm", source=source, color=LINES[0], size=6)
+    shown.line("step", "measure", source=source, color=LINES[0], line_width=2)
+    shown.scatter("step", "measure", source=source, color=LINES[0], size=6)
     return source, shown
 
 

@@ -1,8 +1,10 @@
 """On the scheduler: the book, the page, the routes and the metrics."""
 
+import asyncio
 import json
 import logging
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from distributed import SchedulerPlugin, WorkerPlugin
@@ -11,10 +13,13 @@ from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.web import Application
 
 from .. import __version__
+from ..arrays.limits import limits
 from ..engine.live import NAME as JOBS
+from . import tables
+from .alerts import Watch
 from .book import Book
+from .html import alone
 from .prometheus import export, export_worker, withdraw
-from .rules import Watch
 
 TICK_MS = 1000
 PAGE = "geodask"
@@ -58,7 +63,9 @@ class Monitor(SchedulerPlugin):
             main = next(found, None)
             prefix = "" if main is None else main._prefix
         route = rf"{prefix.rstrip('/')}/{PAGE}[.]json"
-        self._mount(Application([(route, Numbers, {"dask_server": self.scheduler})]))
+        rows = rf"{prefix.rstrip('/')}/{PAGE}/rows/([0-9a-f]*)"
+        here = {"dask_server": self.scheduler}
+        self._mount(Application([(route, Numbers, here), (rows, Rows, here)]))
         if main is None:
             return  # no dashboard
         from distributed.dashboard.core import BokehApplication
@@ -108,11 +115,19 @@ class Monitor(SchedulerPlugin):
                 "gpu": metrics.get("gpu_utilization"),
                 "gpu_memory": metrics.get("gpu_memory_used"),
                 "running": len(worker.processing),
+                "limits": metrics.get(Metrics.name),
             }
         return {"cluster": workers, "jobs": live.jobs if live is not None else {}}
 
     def remove_worker(self, scheduler: Any, worker: str, **_: Any) -> None:
         self.book.workers_lost += 1
+
+    def transition(self, key: Any, start: str, finish: str, *_: Any, **__: Any) -> None:
+        """Called for every task there is, so it looks at little of most."""
+        if start == "processing" and finish in ("released", "waiting"):
+            task = self.scheduler.tasks.get(key)
+            if task is not None and task.who_wants:  # else it was given up
+                self.book.note_rerun(str(key))
 
     # --- questions ------------------------------------------------------------------------------
 
@@ -153,24 +168,53 @@ class Monitor(SchedulerPlugin):
 
 
 class Metrics(WorkerPlugin):
-    """On a worker: has Prometheus find what it did."""
+    """On a worker: has Prometheus find what it did, and measures how fast it is at best."""
 
     name, idempotent = "geodask-metrics", True
 
-    def setup(self, worker: Any) -> None:
+    async def setup(self, worker: Any) -> None:
         export_worker()
+        try:
+            found = asdict(await asyncio.to_thread(limits))
+        except Exception:
+            logger.debug("The limits of a worker could not be measured.", exc_info=True)
+            return
+        worker.metrics[self.name] = lambda _: found  # it comes with every heartbeat
+
+    def teardown(self, worker: Any) -> None:
+        worker.metrics.pop(self.name, None)
 
 
-class Numbers(RequestHandler):
+class Handler(RequestHandler):
+    """What both routes share."""
+
+    @property
+    def monitor(self) -> Monitor | None:
+        """The one of this scheduler, unless it was taken away."""
+        scheduler: Any = self.server
+        return scheduler.plugins.get(Monitor.name)
+
+    def set_default_headers(self) -> None:
+        self.set_header("Cache-Control", "no-store")
+
+
+class Numbers(Handler):
     """All that is counted, as JSON."""
 
     def get(self) -> None:
-        scheduler: Any = self.server
-        monitor = scheduler.plugins.get(Monitor.name)
         self.set_header("Content-Type", "application/json")
-        self.set_header("Cache-Control", "no-store")
-        if monitor is None:
+        if self.monitor is None:
             self.set_status(404)
             self.write(json.dumps({"error": "geodask counts nothing here any more."}))
             return
-        self.write(json.dumps(monitor.view(), default=str))
+        self.write(json.dumps(self.monitor.view(), default=str))
+
+
+class Rows(Handler):
+    """The rows and the errors of one run, as a page."""
+
+    def get(self, run: str) -> None:
+        found = self.monitor.book.runs.get(run) if self.monitor is not None else None
+        self.set_status(200 if found else 404)
+        title = "Rows to look at" if found else "This run is not known here any more"
+        self.write(alone(title, tables.rows(found) if found else ""))

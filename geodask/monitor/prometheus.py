@@ -21,6 +21,7 @@ COUNTS = {
     "flagged": "Rows that came out undefined",
     "near_limit": "Input rows whose coordinates have few digits left",
     "bytes_read": "Bytes of input rows read",
+    "bytes_moved": "Bytes moved between host and device",
     "bytes_written": "Bytes of objects written",
 }
 KIND = ("operation", "manifold")
@@ -28,7 +29,8 @@ EVENTS = {
     "hits": "Results found in the store",
     "misses": "Results computed",
     "failures": "Tasks that failed for good",
-    "retries": "Tasks that failed and were tried again by their driver, not by Dask",
+    "retries": "Tasks that failed and were tried again by their driver",
+    "reruns": "Tasks that Dask ran again: their worker was lost, or they failed",
 }
 CACHE = {
     "evictions": "Entries of the store taken away",

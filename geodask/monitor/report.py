@@ -13,17 +13,7 @@ from ..engine.result import Result, complete_group
 from ..errors import SpecError, StoreError
 from . import tables
 from .account import stages
-
-PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
-{style}
-body {{ margin: 2em auto; max-width: 60em; padding: 0 1em; background: #fff; color: #1d2125; }}
-@media (prefers-color-scheme: dark) {{ body {{ background: #16181c; color: #dfe2e6; }} }}
-h1 {{ font-size: 20px; }} h2 {{ font-size: 15px; margin: 1.6em 0 .4em; }}
-pre {{ white-space: pre-wrap; font-size: 12px; }}
-.stages {{ display: flex; height: 18px; border-radius: 5px; overflow: hidden; margin: .5em 0; }}
-</style></head><body class="gd"><h1>{title}</h1>{body}</body></html>
-"""
+from .html import alone, facts_table
 
 
 def report(of: Job | Result, path: str | Path | None = None) -> Path:
@@ -60,8 +50,7 @@ def report(of: Job | Result, path: str | Path | None = None) -> Path:
             do="Pass what plan.submit(), plan.persist() or geodask.jobs() gave.",
         )
     where = Path(f"geodask-{name}.html") if path is None else Path(path)
-    page = PAGE.format(title=escape(title), style=tables.SCOPED, body=body)
-    where.write_text(page, encoding="utf-8")
+    where.write_text(alone(title, body), encoding="utf-8")
     return where
 
 
@@ -72,7 +61,7 @@ def _job(job: Job) -> str:
     for name in ("started", "ended"):
         if state.get(name):
             facts[name] = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(state[name]))
-    parts = [tables.facts_table(facts)]
+    parts = [facts_table(facts)]
     error = state.get("error")
     if error:
         blocks = "".join(f"<br>block {i}, rows {a:,} to {b:,}" for i, a, b in error["blocks"])
@@ -106,7 +95,7 @@ def _result(found: dict[str, Any]) -> str:
     }
     counts = {
         said(name): f"{stats[name]:,}"
-        for name in ("rows", "pairs", "measured", "bytes_read", "bytes_written")
+        for name in ("rows", "pairs", "measured", "bytes_read", "bytes_moved", "bytes_written")
     }
     times = stages(stats)
     whole = max(1e-9, sum(times.values()))
@@ -115,11 +104,11 @@ def _result(found: dict[str, Any]) -> str:
         for name, each in times.items()
     )
     return (
-        tables.facts_table(facts)
+        facts_table(facts)
         + f'<h2>Where the time of the tasks went</h2><div class="stages">{bar}</div>'
-        + tables.facts_table(tables.stage_facts(stats))
+        + facts_table(tables.stage_facts(stats))
         + "<h2>Counts</h2>"
-        + tables.facts_table(counts)
+        + facts_table(counts)
     )
 
 

@@ -4,13 +4,10 @@ Rules look at a run, with what is known of the cluster and the store around it. 
 set in the configuration, as ``geodask.monitor.rules: {read-bound: {share: 0.5}, straggler: off}``.
 """
 
-import json
 import logging
 import statistics
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from threading import Thread
 from typing import Any
 
 import dask.config
@@ -18,15 +15,11 @@ from dask.utils import format_bytes, format_time
 
 from ..storage.entries import SCRATCH
 from .account import left, stages
-from .book import shorten
 
-dask.config.update_defaults({"geodask": {"monitor": {"rules": {}, "hook": None}}})
+dask.config.update_defaults({"geodask": {"monitor": {"rules": {}}}})
 
 logger = logging.getLogger("geodask.monitor")
 Limits = dict[str, float]
-
-SAID = 1000
-"""Alerts that are remembered, so that they are said once."""
 
 
 @dataclass(frozen=True)
@@ -88,17 +81,36 @@ class Facts:
         return self.view.get("cluster", {})
 
 
-def _bound(stage: str, moved: str, doing: str) -> Callable[[Facts, Limits], str | None]:
-    """Whether a stage that moves bytes takes a large part of the tasks' time."""
+def _bound(
+    stage: str, moved: str, doing: str, why: Callable[[Facts, Limits], str | None] = lambda *_: ""
+) -> Callable[[Facts, Limits], str | None]:
+    """Whether a stage that moves bytes takes a large part of the tasks' time, and for a reason."""
 
     def when(facts: Facts, limits: Limits) -> str | None:
         share = facts.stage(stage)
-        if not facts.enough or share < limits["share"]:
+        reason = why(facts, limits)
+        if not facts.enough or share < limits["share"] or reason is None:
             return None
         rate = facts.stats[moved] / max(1e-9, facts.stats[f"{stage}_seconds"])
-        return f"{share:.0%} of the tasks' time is {doing}, at {format_bytes(int(rate))}/s"
+        return f"{share:.0%} of the tasks' time is {doing}, at {format_bytes(int(rate))}/s{reason}"
 
     return when
+
+
+def _small(facts: Facts, limits: Limits) -> str | None:
+    chunk = facts.run["chunk_bytes"]
+    return f", in chunks of {format_bytes(chunk)}" if 0 < chunk < limits["bytes"] else None
+
+
+def _coded(facts: Facts, limits: Limits) -> str | None:
+    codec = facts.run["codec"]
+    known = codec and _small(facts, limits) is None
+    return f", decoded by {codec}" if known else None
+
+
+def _plain(facts: Facts, limits: Limits) -> str | None:
+    known = facts.run["codec"] or _small(facts, limits)
+    return None if known else ""
 
 
 def _rechecks(facts: Facts, limits: Limits) -> str | None:
@@ -219,10 +231,26 @@ def _more(facts: Facts, limits: Limits) -> str | None:
     return f"{format_time(left)} are left, {slots} threads are busy {busy:.0%} of the time; {then}"
 
 
+def _wide(facts: Facts, limits: Limits) -> str | None:
+    error = facts.run["approximation_error"]
+    if not error or error < limits["error"]:
+        return None
+    return f"the answers of {facts.run['name']} may be off by {error:.2g}, as its report states"
+
+
 RULES = (
-    Rule("read-bound", _bound("read", "bytes_read", "waiting for rows"),
-         "Store the rows in chunks of 16 to 64 MB, without a codec or with a light one "
-         "(points.save does so), or nearer to the workers.", {"share": 0.4}),
+    Rule("small-chunks", _bound("read", "bytes_read", "waiting for rows", _small),
+         "Store the rows in chunks of 16 to 64 MB: points.save does so.",
+         {"share": 0.4, "bytes": 1 << 20}),
+    Rule("codec", _bound("read", "bytes_read", "waiting for rows", _coded),
+         "Store the rows without a codec: points.save does so. Coordinates of embeddings hardly "
+         "get smaller.", {"share": 0.4, "bytes": 1 << 20}),
+    Rule("read-bound", _bound("read", "bytes_read", "waiting for rows", _plain),
+         "Store the rows nearer to the workers, or on a faster disk.",
+         {"share": 0.4, "bytes": 1 << 20}),
+    Rule("transfer-bound", _bound("transfer", "bytes_moved", "moving rows to the GPU and back"),
+         "Give tasks more memory (geodask.memory-per-task), so that more queries meet each row "
+         "that is moved.", {"share": 0.4}),
     Rule("write-bound", _bound("write", "bytes_written", "writing"),
          "Put the store on a faster disk or nearer to the workers.", {"share": 0.4}),
     Rule("rechecks", _rechecks,
@@ -245,6 +273,8 @@ RULES = (
     Rule("undefined", _undefined,
          "Look at those rows: opposite points have no single shortest geodesic.",
          {"share": 1e-9}, alert=True),
+    Rule("approximate", _wide,
+         "Ask for a smaller error, or for the exact plan.", {"error": 0.05}),
     Rule("rim", _rim,
          "Keep such points in polar coordinates (gd.convert to gd.HyperbolicPolar), or train with "
          "a larger curvature.", {"rows": 1.0}),
@@ -286,42 +316,3 @@ def _evidence(rule: Rule, facts: Facts, change: Any) -> str | None:
     except Exception:  # one that is configured wrongly does not silence the others
         logger.debug("The rule %s failed.", rule.name, exc_info=True)
         return None
-
-
-class Watch:
-    """Looks again and again, and says what is new once: in the log, and to the hook."""
-
-    def __init__(self) -> None:
-        self.found: list[dict[str, Any]] = []
-        self._said: dict[tuple[str, str], None] = {}
-
-    def look(self, view: dict[str, Any]) -> None:
-        """Takes in what there is now."""
-        self.found = list(advise(view))
-        for each in self.found:
-            what = "" if each["rule"] in SHARED else each["run"], each["rule"]
-            if each["alert"] and what not in self._said:
-                self._said[what] = None
-                logger.warning("%s: %s. %s", each["rule"], each["evidence"], each["say"])
-                _call(dask.config.get("geodask.monitor.hook"), each)
-        shorten(self._said, SAID)
-
-
-def _call(hook: Any, alert: dict[str, Any]) -> None:
-    """Tells a callable, or a URL by POST, without waiting for it."""
-    if hook is not None:
-        Thread(target=_tell, args=(hook, alert), name="geodask-hook", daemon=True).start()
-
-
-def _tell(hook: Any, alert: dict[str, Any]) -> None:
-    try:
-        if callable(hook):
-            hook(alert)
-            return
-        if not str(hook).startswith(("http://", "https://")):
-            raise ValueError(f"geodask.monitor.hook must be a URL or a callable, but is {hook!r}")
-        body = json.dumps(alert).encode()
-        request = urllib.request.Request(hook, body, {"Content-Type": "application/json"})
-        urllib.request.urlopen(request, timeout=10.0).close()
-    except Exception:
-        logger.warning("The hook for alerts failed.", exc_info=True)

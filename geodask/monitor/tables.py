@@ -1,61 +1,28 @@
 """The tables of the page and of reports, as HTML: whatever a user named is escaped."""
 
-from collections.abc import Iterable, Sequence
+import time
 from html import escape
+from pathlib import PurePosixPath
 from typing import Any
 
 from dask.utils import format_bytes, format_time
 
+from ..events import ADMISSION
 from .account import left, rate, share, stages
+from .html import NOTHING, count, facts_table, quiet, table, titled
 
 SHOWN = 8
 """Runs of a table, and workers."""
 SMOOTH = 10
 """Seconds that rates are the mean of."""
 COLORS = {
-    "read": "#4c9be8", "kernel": "#2e9e5b", "merge": "#a35ad6", "write": "#c98500",
-    "other": "#9aa0a6",
+    "read": "#4c9be8", "transfer": "#15a3a3", "kernel": "#2e9e5b", "merge": "#a35ad6",
+    "write": "#c98500", "other": "#9aa0a6",
 }  # fmt: skip
 """Of the stages."""
+FLAGS = {"flagged": "undefined", "near_limit": "near the limit"}
+"""Counts of rows that somebody should look at, and what is said of them."""
 STATES = {"running": "busy", "completed": "good", "found": "good", "stopped": "bad", "lost": "bad"}
-NOTHING = '<span class="quiet">–</span>'
-VALUES = """
---line: rgba(128,128,128,.28); --quiet: #868a90; --good: #2e9e5b; --bad: #d6453d;
-  --busy: #2f7de1; --warn: #c98500;
-  font: 13px/1.45 system-ui, sans-serif; color: inherit; width: 100%;
-"""
-RULES = """
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th { text-align: left; font-weight: 500; color: var(--quiet); white-space: nowrap; }
-th, td { padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td.n, th.n { text-align: right; }
-.quiet { color: var(--quiet); } .good { color: var(--good); } .bad { color: var(--bad); }
-.busy { color: var(--busy); } .warn { color: var(--warn); }
-.bar { display: inline-block; width: 90px; height: 7px; border-radius: 4px;
-  background: var(--line); vertical-align: middle; margin-right: 6px; overflow: hidden; }
-.bar i { display: block; height: 100%; background: var(--busy); }
-.bar i.good { background: var(--good); } .bar i.bad { background: var(--bad); }
-.tiles { display: flex; flex-wrap: wrap; gap: 26px; }
-.tiles b { display: block; font-size: 21px; font-weight: 600; line-height: 1.25; }
-.tiles span { color: var(--quiet); }
-h3 { font-size: 13px; font-weight: 600; margin: 0 0 4px; }
-.cut { max-width: 34em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-"""
-STYLE = f":host {{ {VALUES} }} :host > .bk-clearfix {{ width: 100%; }} {RULES}"
-"""For parts of the page, which share no styles."""
-SCOPED = f".gd {{ {VALUES} {RULES} }}"
-"""For what stands among other things."""
-UNTOUCHED = 'class="gd tex2jax_ignore mathjax_ignore"'
-"""What user's names stand in: MathJax, which makes links of TeX, leaves it alone."""
-
-
-def count(number: float) -> str:
-    """A number in three digits: 12, 1.23 k, 45.6 M."""
-    for unit in ("", " k", " M", " G", " T"):
-        if abs(number) < 999.5 or unit == " T":
-            return f"{number:.3g}{unit}" if unit or number % 1 else f"{number:.0f}"
-        number /= 1000
-    return ""
 
 
 def tiles(view: dict[str, Any]) -> str:
@@ -83,7 +50,8 @@ def tiles(view: dict[str, Any]) -> str:
 def runs(view: dict[str, Any]) -> str:
     """The latest plans: state, progress, rate and what is left."""
     rows = []
-    for run in view["runs"][:SHOWN]:
+    shown = [run for run in view["runs"] if run["operation"] != ADMISSION or run["ended"] is None]
+    for run in shown[:SHOWN]:
         seconds = max(0.0, (run["ended"] or view["now"]) - run["began"])
         each, more = rate(run, view["now"]), left(run, view["now"])
         part, state = share(run), run["state"]
@@ -109,9 +77,9 @@ def runs(view: dict[str, Any]) -> str:
         )
     heads = ["plan", "space", "state", "done", "tasks", "rows", "work", "flop/s", "time", "left"]
     if not rows:
-        return _titled("Plans", _quiet("None has run yet. Run one, and it is here at once:"
+        return titled("Plans", quiet("None has run yet. Run one, and it is here at once:"
                        " <code>gd.knn(x, k=10).persist()</code>"))  # fmt: skip
-    return _titled("Plans", table(heads, rows, numbers=range(4, 10)))
+    return titled("Plans", table(heads, rows, numbers=range(4, 10)))
 
 
 def cache(view: dict[str, Any]) -> str:
@@ -125,15 +93,17 @@ def cache(view: dict[str, Any]) -> str:
         "time saved": format_time(known["seconds_saved"]) if known["seconds_saved"] else NOTHING,
         "evicted": f"{known['evictions']}, {format_bytes(known['bytes_evicted'])}",
     }
-    return _titled("Store", facts_table(facts))
+    return titled("Store", facts_table(facts))
 
 
-def health(view: dict[str, Any]) -> str:
-    """Rows to look at, and what failed."""
+def health(view: dict[str, Any], links: bool = True) -> str:
+    """Rows to look at, and what failed; with links to them, where there is a server."""
     rows = []
     for run in view["runs"][:SHOWN]:
         stats, name = run["stats"], escape(run["job_name"] or run["name"])
-        for part, text in {"flagged": "undefined", "near_limit": "near the limit"}.items():
+        if links and (run["rows_to_see"] or run["errors"]):
+            name = f'<a href="geodask/rows/{run["run"]}" target="_blank">{name}</a>'
+        for part, text in FLAGS.items():
             if stats[part]:
                 rows.append([name, f'<span class="warn">{stats[part]:,} rows {text}</span>', ""])
         for each in run["errors"][-3:]:
@@ -143,15 +113,49 @@ def health(view: dict[str, Any]) -> str:
         if run["error"] and not run["errors"]:
             error = escape(run["error"])
             rows.append([name, "", f'<div class="cut bad" title="{error}">{error}</div>'])
-    lost = view["workers_lost"]
-    note = f'<div class="quiet">{lost} workers left the cluster.</div>' if lost else ""
-    body = table(["plan", "where", "what"], rows[:SHOWN]) if rows else _quiet("All rows are sound.")
-    return _titled("Health", body + note)
+    lost, again = view["workers_lost"], sum(each["reruns"] for each in view["operations"])
+    said = f"{lost} workers left the cluster, {again} tasks were run again by Dask."
+    note = f'<div class="quiet">{said}</div>' if lost or again else ""
+    body = table(["plan", "where", "what"], rows[:SHOWN]) if rows else quiet("All rows are sound.")
+    return titled("Health", body + note)
+
+
+def rows(run: dict[str, Any]) -> str:
+    """The rows of a run that somebody should look at, and its errors, in full."""
+    about = {
+        "plan": escape(run["job_name"] or run["name"]),
+        "space": escape(run["manifold"]),
+        "result": escape(run["url"]),
+    }
+    parts = [facts_table(about)]
+    for name, numbers in run["rows_to_see"].items():
+        kind, _, of = name.partition(" ")
+        all_of_them = run["stats"][kind]
+        some = ", ".join(f"{row:,}" for row in numbers)
+        more = f" and more, {all_of_them:,} in all" if all_of_them > len(numbers) else ""
+        parts.append(f"<h2>{escape(of.capitalize())} {FLAGS[kind]}</h2><p>{some}{more}</p>")
+    if run["rows_to_see"]:
+        entry = escape(repr(PurePosixPath(run["url"]).name))
+        parts.append(f"<pre>result = geodask.store().get({entry})</pre>")
+    if run["errors"]:
+        found = [
+            [
+                time.strftime("%H:%M:%S UTC", time.gmtime(each["at"])),
+                f"{each['block']:,}",
+                f"{each['start']:,} to {each['stop']:,}",
+                f"<pre>{escape(each['error'])}</pre>",
+            ]
+            for each in reversed(run["errors"])
+        ]
+        parts.append("<h2>Errors</h2>" + table(["at", "block", "rows", "error"], found))
+    return "".join(parts)
 
 
 def workers(view: dict[str, Any]) -> str:
     """Those with the most work or the least room, the slowest first."""
     rows, cluster = [], view.get("cluster", {})
+    running = (run for run in view["runs"] if run["ended"] is None)
+    planned = max((run["task_bytes"] for run in running), default=0)
     names = sorted({*cluster, *(view["workers"] if not cluster else ())})
     slow = {
         name: view["workers"][name]["seconds"] / max(1, view["workers"][name]["tasks"])
@@ -176,19 +180,18 @@ def workers(view: dict[str, Any]) -> str:
                 escape(str(known.get("name", name))),
                 escape(known.get("status", "")),
                 memory,
+                format_bytes(planned * known["threads"]) if planned and known else NOTHING,
                 f"{known['cpu']:.0f} %" if "cpu" in known else NOTHING,
                 f"{gpu:.0f} %" if gpu is not None else NOTHING,
                 count(stats["tasks"]) if stats else "0",
                 format_time(slow[name]) if stats else NOTHING,
             ]
         )
-    heads = ["worker", "", "memory", "cpu", "gpu", "tasks", "a task"]
+    heads = ["worker", "", "memory", "tasks plan", "cpu", "gpu", "tasks", "a task"]
     more = len(names) - SHOWN
     note = f'<div class="quiet">and {more} that are faster</div>' if more > 0 else ""
-    body = (
-        table(heads, rows, numbers=range(3, 7)) if rows else _quiet("None has done anything yet.")
-    )
-    return _titled("Workers", body + note)
+    body = table(heads, rows, numbers=range(3, 8)) if rows else quiet("None has done anything yet.")
+    return titled("Workers", body + note)
 
 
 def advice(view: dict[str, Any]) -> str:
@@ -203,9 +206,9 @@ def advice(view: dict[str, Any]) -> str:
         for each in view.get("advice", ())[:SHOWN]
     ]
     body = (
-        table(["", "plan", "seen", "do"], rows) if rows else _quiet("Nothing to say: all is well.")
+        table(["", "plan", "seen", "do"], rows) if rows else quiet("Nothing to say: all is well.")
     )
-    return _titled("Advice", body)
+    return titled("Advice", body)
 
 
 def stage_facts(stats: dict[str, Any]) -> dict[str, str]:
@@ -213,28 +216,3 @@ def stage_facts(stats: dict[str, Any]) -> dict[str, str]:
     found = stages(stats)
     whole = max(1e-9, sum(found.values()))
     return {name: f"{format_time(each)}, {each / whole:.0%}" for name, each in found.items()}
-
-
-def facts_table(facts: dict[str, str]) -> str:
-    """Names and what is said of them, both HTML."""
-    return table([], [[f'<span class="quiet">{name}</span>', text] for name, text in facts.items()])
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()) -> str:
-    """Rows of cells that are HTML; some columns hold numbers."""
-    right = set(numbers)
-    kinds = ['class="n"' if i in right else "" for i in range(20)]
-    head = "".join(f"<th {kinds[i]}>{name}</th>" for i, name in enumerate(heads))
-    body = "".join(
-        "<tr>" + "".join(f"<td {kinds[i]}>{cell}</td>" for i, cell in enumerate(row)) + "</tr>"
-        for row in rows
-    )
-    return f"<table>{f'<tr>{head}</tr>' if heads else ''}{body}</table>"
-
-
-def _titled(title: str, body: str) -> str:
-    return f"<h3>{title}</h3>{body}"
-
-
-def _quiet(text: str) -> str:
-    return f'<div class="quiet">{text}</div>'

@@ -11,7 +11,7 @@ from weakref import WeakSet
 from .. import __version__
 from ..engine.executors import current_client
 from ..errors import JobError
-from ..events import Event, PlanEnded, PlanStarted
+from ..events import ADMISSION, Event, PlanEnded, PlanStarted
 from .account import Account
 from .book import Book
 from .rules import advise
@@ -22,6 +22,8 @@ LAST_SECONDS = 2.0
 """For so long the end of a plan waits until it is told."""
 TRIES = 5
 """How often the end of a plan is told to one who does not answer."""
+BRIEF_SECONDS = 1.0
+"""Of rows that are admitted faster nothing is told."""
 ANSWER_SECONDS = 10.0
 
 logger = logging.getLogger("geodask.monitor")
@@ -86,6 +88,8 @@ class Telling:
 
     def _tell_often(self, account: Account) -> None:
         failed = 0
+        if account.state["operation"] == ADMISSION and self._is_brief(account):
+            return
         while failed < TRIES:
             with self._changed:
                 snapshot = account.snapshot()
@@ -96,6 +100,11 @@ class Telling:
             with self._changed:
                 if last or not account.ended:
                     self._changed.wait(TELL_SECONDS)
+
+    def _is_brief(self, account: Account) -> bool:
+        """Whether it is over at once: of rows that are admitted so nobody wants to hear."""
+        with self._changed:
+            return self._changed.wait_for(lambda: account.ended, BRIEF_SECONDS)
 
     def _told(self, account: Account, snapshot: dict[str, Any]) -> bool:
         try:

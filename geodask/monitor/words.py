@@ -1,12 +1,13 @@
 """What was counted, in words, for a terminal or a notebook."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dask.utils import format_bytes, format_time
 
 from ..engine.html import Shown
-from . import tables
+from . import html, tables
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,8 +47,8 @@ class Summary(Shown):
             tables.runs,
             tables.advice,
             tables.cache,
-            tables.health,
+            partial(tables.health, links=False),
             tables.workers,
         )
         body = "".join(f"<div>{make(self.view)}</div>" for make in parts)
-        return f"<div {tables.UNTOUCHED}><style>{tables.SCOPED}</style>{body}</div>"
+        return f"<div {html.UNTOUCHED}><style>{html.SCOPED}</style>{body}</div>"

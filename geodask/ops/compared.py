@@ -9,6 +9,8 @@ from ..engine.points import Points
 from ..errors import SpecError
 from .tiling import Tiling, fitting
 
+QUERIES, TARGETS = "queries", "targets"
+"""What rows of the two sides are called where somebody should look at them."""
 TASKS = (64, 20_000)
 """A job is cut into so many tasks at least, where they are long enough, and at most."""
 TASK_WORK = (4.0e11, 5.0e12)

@@ -129,7 +129,7 @@ class Mean(Iterative):
             with stats.timing_kernel():
                 add_logs(x.manifold, state.trial, rows, weights, sums)
             if block == 1:
-                stats.near_limit += int(x.manifold.near_limit(rows).sum())
+                work.count_near_limit(x, rows, first, "points")
         return sums.reshape(1, -1)
 
     def step(self, work: Work, parts: Iterable[np.ndarray]) -> np.ndarray:

@@ -21,6 +21,7 @@ from ..events import Stats
 from ..kernels.lists import LEFT_OUT, Lists, one_each
 from ..kernels.nearest import Answer, nobody
 from ..manifolds.euclidean import Euclidean
+from .compared import QUERIES, TARGETS
 from .exclude import read_integers, read_lists, selected
 from .rowset import RowSet
 from .where import EVERYBODY
@@ -84,13 +85,13 @@ class Growth:
         self, work: Work, sides: tuple[Points, Points], block: int, step: int
     ) -> None:
         """Counts the rows that the base has not: queries of a block; targets with the first one."""
-        spans = [(sides[0], self._uncounted(0, *work.layout.block(block)))]
+        spans = [(QUERIES, sides[0], self._uncounted(0, *work.layout.block(block)))]
         if block == 0 and len(self.base.kept) > 1:
-            spans.append((sides[1], self._uncounted(1, 0, len(sides[1]))))
-        for points, some in spans:
+            spans.append((TARGETS, sides[1], self._uncounted(1, 0, len(sides[1]))))
+        for of, points, some in spans:
             each = [part for span in some for part in slices(*span, step)]
-            for _, rows in stream(points, each, work.stats):
-                work.stats.near_limit += int(points.manifold.near_limit(rows).sum())
+            for first, rows in stream(points, each, work.stats):
+                work.count_near_limit(points, rows, first, of)
 
     def _uncounted(self, side: int, start: int, stop: int) -> list[tuple[int, int]]:
         return gaps(() if self.recounted else self.base.kept[side], start, stop)

@@ -20,7 +20,7 @@ from ..kernels.lists import LEFT_OUT, Lists, one_each
 from ..kernels.nearest import Answer, merge, nearest, nobody, pack, unpack
 from ..kernels.search import TILE
 from ..storage.array import ArraySpec
-from .compared import Compared, check_points, pairs_layout
+from .compared import QUERIES, TARGETS, Compared, check_points, pairs_layout
 from .exclude import (
     check_left,
     column,
@@ -176,12 +176,14 @@ class Knn(Compared):
             with stats.timing_kernel():
                 running.fold(block, number, labels)
             if first == 0 and self.growth is None and not self.itself:
-                stats.near_limit += int(y.manifold.near_limit(block).sum())
+                work.count_near_limit(y, block, number, TARGETS)
         if spans[0][0] == 0 and self.growth is None:
-            stats.near_limit += int(y.manifold.near_limit(queries).sum())
+            near = y.manifold.near_limit(queries)
+            work.count_rows("near_limit", rows[np.asarray(near, bool)], QUERIES)
         stats.pairs += running.pairs
         stats.measured += running.measured
-        return running.result()
+        with stats.timing_kernel():
+            return running.result()
 
     def finish(self, work: Work, block: int, parts: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
         start, stop = work.layout.block(block)

@@ -77,7 +77,8 @@ class Pairwise(Operation):
                 out[:, at : at + len(others)] = all_dists(x.manifold, rows, others)
         work.stats.pairs += out.size
         work.stats.measured += out.size
-        work.stats.flagged += int(np.isnan(out).any(axis=1).sum())
+        first_row, _ = work.layout.block(block)
+        work.count_rows("flagged", first_row + np.flatnonzero(np.isnan(out).any(axis=1)))
         return {"distances": out}
 
     def cost(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Cost:

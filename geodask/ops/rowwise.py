@@ -136,14 +136,15 @@ class Pointwise(Operation):
             each.read(0, 1) if len(each) == 1 else each.read(start, stop) for each in work.inputs
         ]
         work.stats.bytes_read += sum(rows.nbytes for rows in blocks)
-        for kind, each, rows in zip(self.verb.takes, work.inputs, blocks, strict=True):
+        taken = zip(self.verb.takes, work.inputs, blocks, strict=True)
+        for number, (kind, each, rows) in enumerate(taken, 1):
             if kind == "point" and (block == 0 or len(each) > 1):
-                work.stats.near_limit += int(each.manifold.near_limit(rows).sum())
+                work.count_near_limit(each, rows, start if len(each) > 1 else 0, f"input {number}")
         with work.stats.timing_kernel():
             values = self.block(work.inputs[0].manifold, blocks, start, self.dtype(work.inputs))
         out = np.empty((stop - start, *self.row_shape(work.inputs)), self.dtype(work.inputs))
         out[...] = values
-        work.stats.flagged += len(_undefined(out))
+        work.count_rows("flagged", start + _undefined(out))
         return {"values": out}
 
     def block(
