@@ -495,7 +495,7 @@ def test_a_job_goes_on_after_the_whole_cluster_has_died(
 def test_a_job_that_is_told_of_too_late_is_not_begun(tmp_path: Path) -> None:
     record = asked(tmp_path)
     record.cancel()
-    with drive.Telling(record, {"task": "t", "passes": 1, "killed": {}}, None) as _:
+    with drive.Recording(record, {"task": "t", "passes": 1, "killed": {}}, None) as _:
         raise drive.Stopped
     assert record.state["status"] == "cancelled"
 
@@ -507,7 +507,7 @@ def test_a_driver_that_was_replaced_says_nothing_and_stops(
     tmp_path: Path, next_one: dict[str, Any]
 ) -> None:
     record = asked(tmp_path, status="queued", task="t")
-    old = drive.Telling(record, {"task": "t", "killed": {}}, None)
+    old = drive.Recording(record, {"task": "t", "killed": {}}, None)
     with old:
         record.tell({"status": "completed", "results": ["url"], **next_one})
         old._look_and_tell()

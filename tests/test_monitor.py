@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import geodask as gd
+from counted import of_plans
 from geodask.events import (
     ADMISSION,
     About,
@@ -447,10 +448,10 @@ def test_a_plan_on_threads_is_counted_as_its_report_says(sphere: gd.Points) -> N
     report = gd.knn(sphere, k=3).persist().report
     assert gd.knn(sphere, k=3).persist().report.cache_hit
     view = local_book().view()
-    hit, run = view["runs"]
+    hit, run = of_plans(view["runs"])
     assert (run["state"], hit["state"]) == ("completed", "found")
     assert run["stats"] == report.stats
-    (kind,) = view["operations"]
+    (kind,) = of_plans(view["operations"])
     assert {**kind["stats"], "peak_bytes": 0} == pytest.approx({**report.stats, "peak_bytes": 0})
     assert kind["stats"]["rows"] == report.stats["rows"] == 2000
     assert sum(run["cells"]["computed"]) == run["cells"]["blocks"]
@@ -467,7 +468,7 @@ def test_what_fails_at_the_end_is_told(sphere: gd.Points, monkeypatch: pytest.Mo
     monkeypatch.setattr("geodask.storage.group.Group.commit", full)
     with pytest.raises(gd.StoreError):
         gd.knn(sphere, k=3).persist()
-    (run,) = local_book().view()["runs"]
+    (run,) = of_plans(local_book().view()["runs"])
     assert (run["state"], run["error"]) == ("stopped", "StoreError: the disk is full")
 
 
@@ -512,7 +513,7 @@ def test_rows_that_are_admitted_for_long_are_told_of(
 def test_an_iteration_tells_how_it_converges(sphere: gd.Points) -> None:
     local_book.cache_clear()
     middle = gd.mean(sphere[np.asarray(sphere.array[:, 0] > 0.1)]).persist()
-    (run,) = local_book().view()["runs"]
+    (run,) = of_plans(local_book().view()["runs"])
     assert run["steps"][-1]["gradient_norm"] == pytest.approx(middle.gradient_norm)
     assert run["stats"] == middle.report.stats
 
@@ -527,7 +528,7 @@ def test_a_plan_that_fails_is_shown_with_its_error(
     monkeypatch.setattr("geodask.ops.knn.Knn.partial", broken)
     with pytest.raises(ZeroDivisionError):
         gd.knn(sphere, k=3).persist()
-    (run,) = local_book().view()["runs"]
+    (run,) = of_plans(local_book().view()["runs"])
     assert run["state"] == "stopped"
     assert run["error"].startswith("ZeroDivisionError")
     assert run["failures"] == 1
@@ -540,7 +541,7 @@ def test_watchers_are_configured(sphere: gd.Points, caplog: pytest.LogCaptureFix
     local_book.cache_clear()
     with dask.config.set({"geodask.watchers": []}):
         gd.knn(sphere, k=2).compute()
-    assert local_book().view()["runs"] == []
+    assert of_plans(local_book().view()["runs"]) == []
     names = ["geodask.none.such", f"{__name__}.faulty_watcher"]
     with dask.config.set({"geodask.watchers": names}), caplog.at_level(logging.WARNING):
         found = gd.knn(sphere, k=2).compute()

@@ -17,6 +17,7 @@ from dask.distributed import Client, LocalCluster
 
 import geodask as gd
 from browser import chromium, complaints, eventually, missing, picture, text_of
+from counted import of_plans
 from faults import spawn
 from geodask.events import About, PlanEnded, PlanStarted, Stats, TaskDone, TaskFailed, as_job
 from geodask.monitor.account import Account
@@ -95,7 +96,7 @@ def test_the_page_shows_a_run_as_its_report_does(
     picture(driver, "finished")
     found = numbers(fresh)
     assert found["runs"][0]["stats"] == report.stats
-    (kind,) = found["operations"]
+    (kind,) = of_plans(found["operations"])
     told = metrics(fresh)
     for name in ("tasks", "rows", "pairs", "measured", "bytes_read", "bytes_written"):
         assert kind["stats"][name] == told[f"geodask_{name}_total"] == report.stats[name]

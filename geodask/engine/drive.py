@@ -55,19 +55,19 @@ def drive(objects: Objects, job: str, task: str) -> None:
         return  # it was resumed, or has ended
     killed = Counter(before.get("killed", {}))
     killed.update(before.get("under_way", ()))  # the driver before has not ended: its worker died
-    telling = Telling(record, {"task": task, "killed": dict(killed)}, get_worker())
-    with telling:
+    recording = Recording(record, {"task": task, "killed": dict(killed)}, get_worker())
+    with recording:
         asked = record.asked
         here = {"killed": tuple(killed.items()), "store_options": objects.options}
         plan = from_spec(asked["plan"])
-        telling.state["passes"] = plan.passes
+        recording.state["passes"] = plan.passes
         settings = Settings(**{**asked["settings"], **here})
-        with using(settings), as_job(job, asked["name"] or ""), told(telling.note):
-            telling.note(None)
+        with using(settings), as_job(job, asked["name"] or ""), told(recording.note):
+            recording.note(None)
             plan.persist()
 
 
-class Telling:
+class Recording:
     """Writes the state of a job while it runs, and how it ended.
 
     The last driver that began has the say: one before it may have been cut off, or stopped and not

@@ -13,6 +13,7 @@ RULES = """
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 500; color: var(--quiet); white-space: nowrap; }
 th, td { padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+a { color: var(--busy); }
 td.n, th.n { text-align: right; }
 .quiet { color: var(--quiet); } .good { color: var(--good); } .bad { color: var(--bad); }
 .busy { color: var(--busy); } .warn { color: var(--warn); }
@@ -23,10 +24,12 @@ td.n, th.n { text-align: right; }
 .tiles { display: flex; flex-wrap: wrap; gap: 26px; }
 .tiles b { display: block; font-size: 21px; font-weight: 600; line-height: 1.25; }
 .tiles span { color: var(--quiet); }
+.beside { display: flex; gap: 24px; height: 100%; }
+.beside > div { flex: 1; min-width: 0; overflow: auto; }
 h3 { font-size: 13px; font-weight: 600; margin: 0 0 4px; }
 .cut { max-width: 34em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 """
-STYLE = f":host {{ {VALUES} }} :host > .bk-clearfix {{ width: 100%; }} {RULES}"
+STYLE = f":host {{ {VALUES} }} :host > .bk-clearfix {{ width: 100%; height: 100%; }} {RULES}"
 """For parts of the page, which share no styles."""
 SCOPED = f".gd {{ {VALUES} {RULES} }}"
 """For what stands among other things."""
@@ -75,6 +78,11 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable
         for row in rows
     )
     return f"<table>{f'<tr>{head}</tr>' if heads else ''}{body}</table>"
+
+
+def beside(parts: Iterable[str]) -> str:
+    """Some parts side by side, each as wide as the others."""
+    return f'<div class="beside">{"".join(f"<div>{part}</div>" for part in parts)}</div>'
 
 
 def titled(title: str, body: str) -> str:

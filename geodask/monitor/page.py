@@ -64,14 +64,12 @@ TEMPLATE = """
 {% endblock %}
 """
 TABLES = {
-    "tiles": (tables.tiles, 58),
-    "advice": (tables.advice, 160),
-    "runs": (tables.runs, 250),
-    "cache": (tables.cache, 126),
-    "health": (tables.health, 160),
-    "workers": (tables.workers, 250),
+    "plans": ((tables.plans,), 308),
+    "look": ((tables.advice, tables.health), 160),
+    "workers": ((tables.workers, tables.cache), 250),
 }
-"""What makes each table, and its height: nothing moves when it is filled."""
+"""What makes the tables that stand side by side, and their height: nothing moves when they are
+filled. For each of these a browser lays out the whole page anew, so they are few."""
 
 
 def document(scheduler: Any, extra: dict[str, Any], doc: Any) -> None:
@@ -104,27 +102,26 @@ class Page:
             )
             for name, (_, height) in TABLES.items()
         }  # fmt: skip
-        self.rates, rates = _rates()
+        self.rates, self.legend, rates = _rates()
         self.limits, self.operations = _limit(rates), rates
         self.stages, stage_figure = _stages()
         self.cells, self.map = _map()
         self.steps, self.descent = _steps()
-        self._lines: dict[str, Any] = {}
+        self._lines: list[str] = []
         wide = {"sizing_mode": "stretch_width"}
         self.root = layouts.column(
-            self.tables["tiles"],
-            self.tables["runs"],
+            self.tables["plans"],
             layouts.row(rates, stage_figure, **wide),
             layouts.row(self.map, self.descent, **wide),
-            layouts.row(self.tables["advice"], self.tables["health"], **wide),
-            layouts.row(self.tables["workers"], self.tables["cache"], **wide),
+            self.tables["look"],
+            self.tables["workers"],
             **wide,
         )
 
     def update(self, view: dict[str, Any]) -> None:
         """Shows what there is now."""
-        for name, (make, _) in TABLES.items():
-            text = make(view)
+        for name, (makers, _) in TABLES.items():
+            text = html.beside(make(view) for make in makers)
             if self.tables[name].text != text:
                 self.tables[name].text = text
         self._update_rates(view)
@@ -139,29 +136,21 @@ class Page:
     def _update_rates(self, view: dict[str, Any]) -> None:
         history = view["history"][-SECONDS:]
         times = [1000.0 * each["at"] for each in history]
-        names = sorted({name for each in history for name in each["rates"]})[: len(LINES)]
-        columns = {
-            name: _smooth([each["rates"].get(name, {}).get("work", 0.0) for each in history])
-            for name in names
-        }
-        for number, name in enumerate(names):
-            if name not in self._lines:
-                self.rates.add([float("nan")] * len(self.rates.data["at"]), name)
-                color = LINES[number % len(LINES)]
-                self._lines[name] = self.operations.line(
-                    "at", name, source=self.rates, color=color, line_width=2, legend_label=name
-                )
-                self.operations.legend.update(
-                    location="top_left", background_fill_alpha=0.0, border_line_color=None,
-                    label_text_color=GREY,
-                )  # fmt: skip
-        for name in self._lines:
-            columns.setdefault(name, [0.0] * len(times))
-        self.rates.data = {"at": times, **columns}
+        for name in sorted({name for each in history for name in each["rates"]}):
+            if name not in self._lines and len(self._lines) < len(LINES):
+                self._lines.append(name)
+                item = self.legend.items[len(self._lines) - 1]
+                item.update(label={"value": name}, visible=True)
+                item.renderers[0].visible = True
+        columns = {f"rate {i}": [0.0] * len(times) for i in range(len(LINES))}
+        for i, name in enumerate(self._lines):
+            rates = [each["rates"].get(name, {}).get("work", 0.0) for each in history]
+            columns[f"rate {i}"] = _smooth(rates)
+        _fill(self.rates, {"at": times, **columns})
         running = next((run for run in view["runs"] if run["ended"] is None), None)
         limit = machine_limit(running, view.get("cluster", {})) if running else 0.0
         ends = times[:1] + times[-1:] if limit else []
-        self.limits.data = {"at": ends, "limit": [limit] * len(ends)}
+        _fill(self.limits, {"at": ends, "limit": [limit] * len(ends)})
         highest = max([1.0, *chain(*columns.values())])
         highest = max(highest, min(limit, FAR * highest))
         self.operations.title.text = f"{RATES}, {html.count(limit)}/s" if limit else RATES
@@ -171,12 +160,13 @@ class Page:
     def _update_stages(self, run: dict[str, Any]) -> None:
         found = stages(run["stats"])
         whole = max(1e-9, sum(found.values()))
-        self.stages.data = {
+        columns = {
             "stage": list(found),
             "share": [each / whole for each in found.values()],
             "seconds": list(found.values()),
             "color": [tables.COLORS[name] for name in found],
         }
+        _fill(self.stages, columns)
 
     def _update_map(self, run: dict[str, Any]) -> None:
         cells = run["cells"]
@@ -196,7 +186,7 @@ class Page:
             shares.append(1.0 if kind in ("failed", "running", "missing") else max(0.25, done))
             last = each * i + held - 1
             names.append(f"{each * i}" if held == 1 else f"{each * i} to {last}")
-        self.cells.data = {
+        columns = {
             "x": [i % ACROSS for i in range(count)],
             "y": [-(i // ACROSS) for i in range(count)],
             "color": [CELL[kind] for kind in kinds],
@@ -204,6 +194,7 @@ class Page:
             "kind": kinds,
             "blocks": names,
         }
+        _fill(self.cells, columns)
         self.map.title.text = f"Blocks of {run['name'] or run['operation']}"
 
     def _update_steps(self, run: dict[str, Any] | None) -> None:
@@ -211,14 +202,18 @@ class Page:
         told = [] if run is None else run["steps"]
         measure = next((name for step in told for name in step if name != "step"), "gradient_norm")
         steps = [step for step in told if measure in step]
-        self.steps.data = {
-            "step": [step["step"] for step in steps],
-            "measure": [max(step[measure], 1e-300) for step in steps],
-        }
-        values = self.steps.data["measure"] or [1e-8, 1.0]
+        values = [max(step[measure], 1e-300) for step in steps]
+        _fill(self.steps, {"step": [step["step"] for step in steps], "measure": values})
+        values = values or [1e-8, 1.0]
         self.descent.title.text = f"{measure.replace('_', ' ').capitalize()} by step"
         _span(self.descent.x_range, 0, 10, self.steps.data["step"])
         _span(self.descent.y_range, min(values) / 3, 3 * max(values))
+
+
+def _fill(source: Any, columns: dict[str, list[Any]]) -> None:
+    """Hands a browser new columns, for which it draws a figure anew, where they are others."""
+    if source.data != columns:
+        source.data = columns
 
 
 def _span(range: Any, start: float, end: float, shown: Sequence[float] = ()) -> None:
@@ -235,11 +230,23 @@ def _smooth(rates: list[float]) -> list[float]:
     ]
 
 
-def _rates() -> tuple[Any, Any]:
-    source = models.ColumnDataSource({"at": []})
+def _rates() -> tuple[Any, Any, Any]:
+    """Lines for operations to come: to add one later, a browser would build the figure anew."""
+    source = models.ColumnDataSource({"at": [], **{f"rate {i}": [] for i in range(len(LINES))}})
     shown = _figure(RATES, x_axis_type="datetime", **_ranges())
     shown.yaxis.formatter = models.CustomJSTickFormatter(code=SHORT)
-    return source, shown
+    items = []
+    for i, color in enumerate(LINES):
+        line = shown.line(
+            "at", f"rate {i}", source=source, color=color, line_width=2, visible=False
+        )
+        items.append(models.LegendItem(label="", renderers=[line], visible=False))
+    legend = models.Legend(
+        items=items, location="top_left", background_fill_alpha=0.0, border_line_color=None,
+        label_text_color=GREY,
+    )  # fmt: skip
+    shown.add_layout(legend)
+    return source, legend, shown
 
 
 def _limit(shown: Any) -> Any:

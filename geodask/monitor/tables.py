@@ -25,6 +25,11 @@ FLAGS = {"flagged": "undefined", "near_limit": "near the limit"}
 STATES = {"running": "busy", "completed": "good", "found": "good", "stopped": "bad", "lost": "bad"}
 
 
+def plans(view: dict[str, Any]) -> str:
+    """What there is to say at a glance, and of each plan."""
+    return f'<div style="height: 58px">{tiles(view)}</div>{runs(view)}'
+
+
 def tiles(view: dict[str, Any]) -> str:
     """What there is to say at a glance."""
     running = [run for run in view["runs"] if run["ended"] is None]

@@ -22,7 +22,7 @@ LAST_SECONDS = 2.0
 """For so long the end of a plan waits until it is told."""
 TRIES = 5
 """How often the end of a plan is told to one who does not answer."""
-BRIEF_SECONDS = 1.0
+BRIEF_SECONDS = 3.0
 """Of rows that are admitted faster nothing is told."""
 ANSWER_SECONDS = 10.0
 

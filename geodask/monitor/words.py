@@ -43,8 +43,7 @@ class Summary(Shown):
 
     def _repr_html_(self) -> str:
         parts = (
-            tables.tiles,
-            tables.runs,
+            tables.plans,
             tables.advice,
             tables.cache,
             partial(tables.health, links=False),
