@@ -88,6 +88,15 @@ class Stats:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """Rows that somebody should look at."""
+
+    count: int = 0
+    rows: list[int] = field(default_factory=list)
+    """The first of them."""
+
+
+@dataclass(frozen=True)
 class About:
     """What a plan is, for whoever shows it."""
 
@@ -180,9 +189,8 @@ class TaskDone:
     """The process that ran it."""
     finishes: bool = False
     """Whether its block is finished with it."""
-    rows: dict[str, list[int]] = field(default_factory=dict)
-    """Rows that somebody should look at, a few of each kind: by the name of their count, and of
-    what they are rows."""
+    rows: dict[str, Seen] = field(default_factory=dict)
+    """Rows that somebody should look at: by the name of their count, and of what they are rows."""
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,9 @@ def chromium(profile: Path, *flags: str) -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     for flag in (*FLAGS, *flags, f"--user-data-dir={profile}"):
         options.add_argument(flag)
-    driver = Chrome(options=options, service=ChromeService(shutil.which("chromedriver")))
+    # The path of a socket has at most 107 letters: that of a test's own folder may have more.
+    short = os.environ | {"TMPDIR": "/tmp"}
+    driver = Chrome(options=options, service=ChromeService(shutil.which("chromedriver"), env=short))
     try:
         yield driver
     finally:

@@ -13,9 +13,10 @@ from typing import Any
 
 import dask
 import pytest
+import zarr
 
 import geodask as gd
-from geodask.events import Stats
+from geodask.events import ADMISSION, PlanStarted, Stats, told
 from geodask.monitor.account import Account
 from geodask.monitor.alerts import Watch
 from geodask.monitor.book import Book
@@ -109,6 +110,33 @@ def test_what_is_computed_again_is_noticed() -> None:
     for url in ("memory:/gd-knn", "store/scratch-1"):  # compute() keeps nothing
         some = [{**run, "url": url, "created": float(i)} for i in range(2)]
         assert spoken({**done, "runs": some}) == set()
+
+
+def test_rows_that_are_admitted_get_advice_on_reading_alone() -> None:
+    slow = recorded({"operation": ADMISSION, "key": "", "workers": {}, "slots": 4}, seconds=240.0)
+    assert spoken(slow) == set()
+    done = {**slow["runs"][0], "state": "completed", "ended": NOW}
+    assert spoken({**slow, "runs": [done, {**done, "url": "another"}]}) == set()
+    reading = {"read_seconds": 150.0, "kernel_seconds": 30.0}
+    small = recorded({"operation": ADMISSION, "chunk_bytes": 4096, "codec": "zstd"}, **reading)
+    assert spoken(small) == {"small-chunks"}
+
+
+def test_the_chunks_told_of_are_those_of_the_largest_input(tmp_path: Path) -> None:
+    sphere = gd.Sphere(8)
+    big = zarr.create_array(tmp_path / "big.zarr", shape=(4096, 8), chunks=(4096, 4), dtype="f4",
+                            compressors=None)  # fmt: skip
+    big[...] = sphere.random(4096, seed=1)
+    few = zarr.create_array(tmp_path / "few.zarr", shape=(16, 8), chunks=(2, 8), dtype="f4")
+    few[...] = sphere.random(16, seed=2)
+    x, y = (gd.points(tmp_path / f"{name}.zarr", sphere) for name in ("few", "big"))
+    assert x.source.chunk == (2 * 8 * 4, "zstd")
+    heard: list[Any] = []
+    with told(heard.append):
+        gd.knn(x, y, k=2).persist()
+    (about,) = (each.about for each in heard if isinstance(each, PlanStarted)
+                and each.about.operation == "knn")  # fmt: skip
+    assert (about.chunk_bytes, about.codec) == (4096 * 4 * 4, "")
 
 
 def test_rules_are_configured() -> None:

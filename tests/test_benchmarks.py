@@ -325,7 +325,7 @@ def test_ten_faults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("monitor", ("--blocks", "4", "--repeats", "2", "--events", "50000")),
+        ("monitor", ("--blocks", "4", "--repeats", "2", "--large", "300", "--events", "50000")),
         ("overhead", ("--blocks", "40", "--gigabytes", "0.02", "--minute", "2", "--workers", "1",
                       "3", "--repeats", "1")),
     ],

@@ -15,11 +15,11 @@ from neighbours import needs_cuda
 
 
 def test_limits_are_those_of_a_processor() -> None:
-    found = limits("numpy", "cpu")
+    found = limits("numpy", "cpu", "float32")
     assert 1e8 < found.flops < 1e13
     assert 1e8 < found.bytes < 1e12
     assert not found.gpu
-    assert limits("numpy", "cpu") is found
+    assert limits("numpy", "cpu", "float32") is found
 
 
 def test_bfloat16_products_are_measured_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,4 +72,4 @@ def test_moves_to_a_gpu_are_counted() -> None:
     to_host(x)
     assert moved.bytes - size == 2 * 8 << 20
     assert moved.seconds > seconds
-    assert limits("torch", "cuda").flops > 1e12
+    assert limits("torch", "cuda", "auto").flops > 1e12

@@ -1,5 +1,6 @@
 """What is counted of plans, from their events to the book, with and without a cluster."""
 
+import gc
 import json
 import logging
 import threading
@@ -22,6 +23,7 @@ from geodask.events import (
     Evicted,
     PlanEnded,
     PlanStarted,
+    Seen,
     Stats,
     StepDone,
     StepStarted,
@@ -42,7 +44,9 @@ from geodask.monitor.account import (
     rate,
 )
 from geodask.monitor.book import KINDS, RESULTS, RUNS, SECONDS, SILENT_SECONDS, Book
+from geodask.monitor.tables import rows as rows_page
 from geodask.monitor.telling import Telling, local_book
+from geodask.storage.group import Group
 
 
 class Clock:
@@ -115,11 +119,18 @@ def test_an_account_counts_what_it_is_told() -> None:
 def test_rows_to_look_at_are_named() -> None:
     account = begun(Clock(), blocks=1000)
     for block in range(1000):
-        seen = {"flagged rows": [10 * block, 10 * block + 5], "near_limit targets": [block % 7]}
+        seen = {
+            "flagged rows": Seen(9, [10 * block, 10 * block + 5]),
+            "near_limit targets": Seen(1, [block % 7]),
+        }
         account(TaskDone(10.0, Stats(tasks=1, flagged=2), "x", block, "w0", True, seen))
     found = account.snapshot()["rows_to_see"]
-    assert found["flagged rows"] == list(range(0, 5 * ROWS, 5))
-    assert found["near_limit targets"] == list(range(7))
+    assert found["flagged rows"] == {"count": 9000, "rows": list(range(0, 5 * ROWS, 5))}
+    assert found["near_limit targets"] == {"count": 1000, "rows": list(range(7))}
+    page = rows_page({**account.snapshot(), "url": "there/mine.zarr"})
+    assert "and more, 9,000 in all" in page
+    assert "and more, 1,000 in all" in page
+    assert "store().get" not in page  # it is a path of the user's
 
 
 def test_the_limit_of_machines_is_that_of_products_or_of_memory() -> None:
@@ -130,6 +141,7 @@ def test_the_limit_of_machines_is_that_of_products_or_of_memory() -> None:
     gpu = {"threads": 2, "limits": {"flops": 30.0, "bytes": 1e9, "gpu": True}}
     assert machine_limit(run, {"a": one}) == pytest.approx(10.0)
     assert machine_limit(run, {"a": one, "b": gpu}) == pytest.approx(40.0)
+    assert machine_limit(run, {"a": one, "b": {"threads": 2, "limits": None}}) == 0  # not told yet
     slow = {"threads": 2, "limits": {"flops": 5e9, "bytes": 5.0, "gpu": False}}
     assert machine_limit(run, {"a": slow}) == pytest.approx(1.0)
     assert machine_limit({**run, "flops": 0.0, "bytes_to_read": 0}, {"a": slow}) == 0
@@ -337,11 +349,12 @@ def test_times_are_moved_to_the_clock_of_the_book() -> None:
 
 def test_a_job_that_goes_on_elsewhere_is_one_run() -> None:
     book = Book(Clock())
-    for _ in range(2):
-        account = begun(Clock())
-        account.state["job"] = "job"
+    admission = admitting(Clock())
+    for number, account in enumerate([begun(Clock()), begun(Clock()), admission, begun(Clock())]):
+        account.state.update(job="job", teller=str(number // 2))
         book.take(account.snapshot())
-    assert [run["state"] for run in book.runs.values()] == ["replaced", "running"]
+    states = [run["state"] for run in book.runs.values()]
+    assert states == ["replaced", "replaced", "running", "running"]  # the driver is another
 
 
 def test_the_time_that_is_left_is_that_of_a_step() -> None:
@@ -396,6 +409,57 @@ def test_a_plan_that_tells_no_end_is_ended() -> None:
     assert "geodask-monitor" not in [thread.name for thread in threading.enumerate()]
 
 
+def admitting(clock: Any = time.time) -> Account:
+    account = Account(clock)
+    about = About(operation=ADMISSION, manifold="Sphere(n=3)", url="there", created=1.0, blocks=4)
+    account(PlanStarted("gd-admission", 4.0, 0.0, 40, about))
+    return account
+
+
+@pytest.mark.parametrize(
+    ("happens", "state"),
+    [
+        (PlanEnded(True), None),
+        (PlanEnded(False, error="NotOnManifoldError: no"), "stopped"),
+        (Evicted(3, 1000), "completed"),
+    ],
+)
+def test_of_rows_that_are_admitted_fast_what_matters_is_told(happens: Any, state: Any) -> None:
+    book, telling = told_slowly()
+    telling(PlanStarted("gd-admission", 4.0, 0.0, 40, About(operation=ADMISSION, url="there")))
+    telling(happens)
+    if not isinstance(happens, PlanEnded):
+        telling(PlanEnded(True))
+    telling.close()
+    assert [run["state"] for run in book.runs.values()] == ([state] if state else [])
+    assert book.cache.evictions == (3 if isinstance(happens, Evicted) else 0)
+
+
+def test_a_copy_that_fails_is_told_with_its_reason(
+    sphere: gd.Points, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local_book.cache_clear()
+    monkeypatch.setattr("geodask.engine.census.DIGEST_BYTES", 16 << 10)
+    monkeypatch.setattr("geodask.engine.save.STORED_BYTES", 16 << 10)
+    write, written = Group.write, []
+
+    def full(self: Group, *arguments: Any) -> Any:
+        written.append(self)
+        if len(written) > 1:
+            raise OSError(28, "No space left on device")
+        return write(self, *arguments)
+
+    monkeypatch.setattr(Group, "write", full)
+    lazy = gd.points(sphere.array.rechunk((500, 24)), sphere.manifold)
+    heard: list[Any] = []
+    with told(heard.append), pytest.raises(OSError, match="No space"):
+        gd.knn(lazy, k=2).persist()
+    gc.collect()
+    ends = [each.error for each in heard if isinstance(each, PlanEnded)]
+    assert len(ends) == 1
+    assert "No space" in ends[0]
+
+
 def test_the_work_of_two_who_share_a_plan_is_done_once() -> None:
     clock = Clock()
     book = Book(clock)
@@ -408,6 +472,8 @@ def test_the_work_of_two_who_share_a_plan_is_done_once() -> None:
     clock.now += 2.0
     book.tick()
     assert book.history[-1]["rates"]["knn"]["work"] == pytest.approx(20.0)
+    earlier = {"run": "earlier", "began": clock.now - 100.0}  # than the book
+    book.take({**one.snapshot(), **earlier})
     book.take(one.snapshot())
     clock.now += 1.0
     book.tick()
@@ -423,6 +489,23 @@ def test_tasks_that_the_cluster_runs_again_are_counted() -> None:
         book.note_rerun(task)
     ((_, kind),) = book.kinds.items()
     assert kind.reruns == 1
+    book.note_rerun(f"gd-knn-{'b' * 8}-0-finish")
+    book.take(begun(Clock(), key="b" * 32).snapshot())  # it is told of later
+    assert kind.reruns == 2
+
+
+def test_all_steps_of_an_iteration_are_work() -> None:
+    clock = Clock()
+    book = Book(clock)
+    account = begun(clock)
+    for step in range(7):
+        account(StepStarted(step, 0.0))
+        for block in range(10):
+            done(account, block)
+    book.take(account.snapshot())
+    clock.now += 7.0
+    book.tick()
+    assert book.history[-1]["rates"]["knn"]["work"] == pytest.approx(100.0)
 
 
 def test_rates_are_those_of_a_second() -> None:

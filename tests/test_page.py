@@ -19,7 +19,7 @@ import geodask as gd
 from browser import chromium, complaints, eventually, missing, picture, text_of
 from counted import of_plans
 from faults import spawn
-from geodask.events import About, PlanEnded, PlanStarted, Stats, TaskDone, TaskFailed, as_job
+from geodask.events import About, PlanEnded, PlanStarted, Seen, Stats, TaskDone, TaskFailed, as_job
 from geodask.monitor.account import Account
 from geodask.monitor.telling import Scheduler
 
@@ -146,7 +146,7 @@ def test_names_and_errors_are_text(fresh: Client, driver: Any) -> None:
     )  # fmt: skip
     account(PlanStarted(evil, 9.0, 0.0, 9, about))
     account(TaskFailed("x", 0, (0, 1), evil, True))
-    seen = {f"flagged {evil}": [1, 2]}
+    seen = {f"flagged {evil}": Seen(2, [1, 2])}
     account(TaskDone(1.0, Stats(tasks=1, rows=1), "x", 1, evil, True, seen))
     account(PlanEnded(False, error=evil))
     Scheduler(fresh).take(account.snapshot())

@@ -301,3 +301,10 @@ def test_what_small_numbers_stand_for_must_fit() -> None:
     for scale in (np.nan, np.ones(3), np.ones((3, 1)), "x", [[1.0], [1.0, 2.0]]):
         with pytest.raises(gd.PointShapeError, match="A scale is a finite number, or one a coord"):
             gd.points(eights, flat, scale=scale)
+
+
+def test_a_dask_array_without_rows_is_one() -> None:
+    sphere = gd.Sphere(3)
+    x = gd.points(da.zeros((0, 3), chunks=(4, 3)), sphere)
+    assert x.source.block_rows >= 1
+    assert gd.dist(x, x).compute().shape == (0,)

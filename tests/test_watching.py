@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -171,6 +172,27 @@ def test_a_plan_runs_where_nothing_can_be_told(
     monkeypatch.setattr(Scheduler, "_ask", broken)
     with running(1):
         assert gd.knn(sphere, k=4).persist().indices.shape == (2000, 4)
+
+
+def test_a_page_that_is_just_taken_away_comes_back() -> None:
+    """Between both steps of `uninstall` the plugin is there, and knows no questions."""
+
+    class Going:
+        asynchronous, scheduler = (
+            False,
+            SimpleNamespace(geodask_version=None, geodask_view=None, geodask_take=None),
+        )
+
+        def register_plugin(self, plugin: Any) -> None: ...
+
+        def sync(self, *_: Any, **__: Any) -> None: ...
+
+    there = Scheduler(Going())
+    there.install()
+    there.take({})  # no warning, and asked again the next time
+    assert there._client not in telling._unfit
+    with pytest.raises(gd.JobError, match="told to stop"):
+        there.view()
 
 
 @pytest.mark.long

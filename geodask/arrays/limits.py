@@ -29,12 +29,12 @@ class Limits:
 
 
 @cache
-def limits(array: str = "auto", device: str = "auto") -> Limits:
-    """Those of the place where this process computes, measured once in some 0.1 s."""
+def limits(array: str, device: str, surrogate: str) -> Limits:
+    """Those of the place where this process computes with such settings, measured once in 0.1 s."""
     where = place(array, device)
     source, target = np.ones(COPIED, np.uint8), np.zeros(COPIED, np.uint8)
     with one_thread_each():
-        multiply = _product(where, precision_for(where, "auto"))
+        multiply = _product(where, precision_for(where, surrogate))
         flops = 2.0 * SHAPE[0] * SHAPE[1] * SHAPE[2] / _best(multiply)
         copied = COPIED / _best(lambda: np.copyto(target, source))
     return Limits(flops, copied, not where.on_host)

@@ -128,7 +128,8 @@ def _new_copy(census: Census, engine: Executor) -> Admitted:
     x, objects = census.x, census.objects
     check_space(f"The copy of {x.source.label}", len(x) * x.row_bytes, objects, census.settings)
     remove_stale_stages(objects)
-    stage = write_copy(x, census.take_along(), census.digest, objects)
+    with census.taking_along() as slices:
+        stage = write_copy(x, slices, census.digest, objects)
     path = copy_path(census.content)
     lease = hold(objects, path)
     place_copy(stage, path, objects)

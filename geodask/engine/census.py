@@ -104,16 +104,19 @@ class Census:
             finally:
                 self._save()
 
-    def take_along(self) -> Iterator[tuple[int, np.ndarray]]:
+    @contextmanager
+    def taking_along(self) -> Iterator[Iterator[tuple[int, np.ndarray]]]:
         """All blocks in turn, read here for another purpose, as (first row, rows)."""
-        validate = self.settings.validate
         with self._shown(range(self.blocks), 1) as watch:
-            for start, stop in _units(self.x, 0, self.blocks):
-                rows, found = self.x.read(start, stop), Examined()
-                _examine(self.x, start, [rows], validate, False, found)
-                self._note(found, watch)
-                yield start, rows
-            self._save()
+            yield self._taken_along(watch)
+
+    def _taken_along(self, watch: Watcher) -> Iterator[tuple[int, np.ndarray]]:
+        for start, stop in _units(self.x, 0, self.blocks):
+            rows, found = self.x.read(start, stop), Examined()
+            _examine(self.x, start, [rows], self.settings.validate, False, found)
+            self._note(found, watch)
+            yield start, rows
+        self._save()
 
     def _spans(self, missing: np.ndarray) -> Iterator[tuple[int, int]]:
         """Runs of missing blocks start:stop, each for one reader."""
@@ -137,6 +140,7 @@ class Census:
         about = About(
             operation=ADMISSION, manifold=str(x.manifold), url=x.source.label, created=time.time(),
             blocks=self.blocks, missing=tuple(map(int, blocks)), slots=slots,
+            chunk_bytes=x.source.chunk[0], codec=x.source.chunk[1],
         )  # fmt: skip
         stored = self.blocks - len(blocks)
         watch(PlanStarted(f"gd-{ADMISSION}", self.blocks, stored, len(x), about))

@@ -296,8 +296,8 @@ class Execution:
         return str(self.inputs[0].manifold)
 
     def _about(self, job: Job, group: Group, todo: list[Task]) -> About:
-        chunks = (x.source.chunk for x in self.inputs)
-        chunk, codec = min((each for each in chunks if each[0]), default=(0, ""))
+        most = max(self.inputs, key=lambda x: len(x) * x.row_bytes)  # what is read the most
+        chunk, codec = most.source.chunk
         return About(
             key=self.key,
             operation=self.operation.name,

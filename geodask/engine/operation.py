@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays.device import Place, place
 from ..arrays.product import precision_for
-from ..events import Stats
+from ..events import Seen, Stats
 from ..storage.array import ArraySpec
 from .base import Base
 from .points import Points
@@ -184,16 +184,17 @@ class Work:
     stats: Stats
     state: np.ndarray | None = None
     """What an iteration's step begins with."""
-    rows: dict[str, list[int]] = field(default_factory=dict)
-    """Some rows that somebody should look at: by the name of their count, and of what they are."""
+    rows: dict[str, Seen] = field(default_factory=dict)
+    """Rows that somebody should look at: by the name of their count, and of what they are rows."""
 
     def count_rows(self, kind: str, rows: np.ndarray, of: str = "rows") -> None:
         """Counts rows that somebody should look at, by their numbers: of the result, or of what is
         named."""
         if len(rows):
             setattr(self.stats, kind, getattr(self.stats, kind) + len(rows))
-            noted = self.rows.setdefault(f"{kind} {of}", [])
-            noted += [int(row) for row in rows[: NOTED - len(noted)]]
+            known = self.rows.get(f"{kind} {of}", Seen())
+            first = [*known.rows, *map(int, rows[: max(0, NOTED - known.count)])]
+            self.rows[f"{kind} {of}"] = Seen(known.count + len(rows), first)
 
     def count_near_limit(self, x: Points, rows: np.ndarray, first: int, of: str) -> None:
         """Counts those whose coordinates have few digits left, among rows numbered from first."""

@@ -90,6 +90,11 @@ class Table(Source):
         longest = int(np.diff(self.groups[:, 2], prepend=0).max(initial=1))
         return min(longest, self._rows_in(SMALL_BYTES))
 
+    @property
+    def chunk(self) -> tuple[int, str]:
+        longest = int(np.diff(self.groups[:, 2], prepend=0).max(initial=0))
+        return longest * self.row_bytes, "Parquet or Arrow"
+
     def cuts(self, rows: int) -> list[int]:
         ends, found = self.groups[:, 2], [0]
         while found[-1] < self.shape[0]:

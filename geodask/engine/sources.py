@@ -1,5 +1,6 @@
 """Where rows come from. A source reads slices of rows; tasks carry sources, never arrays."""
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -226,9 +227,10 @@ class Zarr(Source):
     @property
     def chunk(self) -> tuple[int, str]:
         with reading(self.label):
-            codecs = getattr(self.open(), "compressors", ())
+            array = self.open()
+        codecs = getattr(array, "compressors", ())
         names = (type(each).__name__.removesuffix("Codec").lower() for each in codecs)
-        return self.rows_per_chunk * self.row_bytes, ", ".join(names)
+        return math.prod(array.chunks) * self.dtype.itemsize, ", ".join(names)
 
     def fingerprint(self) -> list[Any]:
         with reading(self.label):
@@ -258,7 +260,7 @@ class Lazy(Source):
 
     @property
     def chunk_rows(self) -> int:
-        return max(self.array.chunks[0], default=1)
+        return max(1, *self.array.chunks[0])
 
     @property
     def label(self) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 
 from ..arrays.threads import keep_freed_blocks, keep_to_one_thread
-from ..events import Stats
+from ..events import Seen, Stats
 from ..storage.group import Group
 from .operation import PARTIALS, STATES, Budget, Layout, Operation, Work
 from .points import Points
@@ -46,8 +46,8 @@ class Done:
     stats: Stats
     worker: str
     """The process that did it."""
-    rows: dict[str, list[int]] = field(default_factory=dict)
-    """Rows that somebody should look at, a few of each kind."""
+    rows: dict[str, Seen] = field(default_factory=dict)
+    """Rows that somebody should look at, by kind."""
 
 
 def run_task(job: Job, group: Group, task: Task, digests: dict[str, str]) -> Done:

@@ -14,6 +14,7 @@ from ..events import (
     Evicted,
     PlanEnded,
     PlanStarted,
+    Seen,
     Stats,
     StepDone,
     StepStarted,
@@ -41,12 +42,15 @@ class Account:
 
     clock: Callable[[], float] = time.time
     run: str = field(default_factory=lambda: uuid4().hex)
+    teller: str = ""
+    """Who tells: a job has one driver at a time, which tells of one run after the other."""
 
     def __post_init__(self) -> None:
         job, name = current_job()
         begin = self.clock()
         self.state: dict[str, Any] = {
             "run": self.run,
+            "teller": self.teller,
             "job": job,
             "job_name": str(name),
             "state": "starting",
@@ -57,6 +61,7 @@ class Account:
             "ended": None,
             "work": 0.0,
             "done": 0.0,
+            "worked": 0.0,
             "stored": 0.0,
             "rows": 0,
             "step": 0,
@@ -76,7 +81,7 @@ class Account:
         self.cells = Cells(0, ())
         self.steps: list[dict[str, Any]] = []
         self.errors: list[dict[str, Any]] = []
-        self.rows: dict[str, list[int]] = {}
+        self.rows: dict[str, Seen] = {}
         self._report: dict[str, Any] = {}
 
     def __call__(self, event: Event) -> None:
@@ -112,13 +117,16 @@ class Account:
 
     def _take_in(self, event: TaskDone) -> None:
         self.state["done"] += event.work
+        self.state["worked"] += event.work  # of an iteration, in all of its steps
         self.own.add(event.stats)
         if event.worker:
             self.workers.setdefault(event.worker, Stats()).add(event.stats)
             self._news[event.worker] = self._serial
         self.cells.end(event.block, finished=event.finishes, ours=bool(event.label))
-        for kind, rows in event.rows.items():
-            self.rows[kind] = sorted({*self.rows.get(kind, ()), *rows})[:ROWS]
+        for kind, seen in event.rows.items():
+            known = self.rows.get(kind, Seen())
+            rows = sorted({*known.rows, *seen.rows})[:ROWS]
+            self.rows[kind] = Seen(known.count + seen.count, rows)
 
     def _fail(self, event: TaskFailed) -> None:
         self.state["failures" if event.final else "retries"] += 1
@@ -167,7 +175,7 @@ class Account:
             "cells": self.cells.codes(),
             "steps": [finite(step) for step in self.steps],
             "errors": self.errors,
-            "rows_to_see": self.rows,
+            "rows_to_see": {kind: dict(vars(seen)) for kind, seen in self.rows.items()},
             "report": self._report,
         }
 
@@ -282,9 +290,10 @@ def machine_limit(run: dict[str, Any], cluster: dict[str, Any]) -> float:
     flops = size = 0.0
     for worker in cluster.values():
         found = worker.get("limits")
-        if found:
-            flops += found["flops"] * (1 if found["gpu"] else worker["threads"])
-            size += found["bytes"] * worker["threads"]
+        if not found:
+            return 0.0  # it has not told yet
+        flops += found["flops"] * (1 if found["gpu"] else worker["threads"])
+        size += found["bytes"] * worker["threads"]
     seconds = max(run["flops"] / flops, run["bytes_to_read"] / size) if flops and size else 0.0
     return run["work"] / seconds if seconds else 0.0
 

@@ -33,6 +33,10 @@ SKEW_SECONDS = 2.0
 """By so much the clock of a run may differ from this one; otherwise its times are moved."""
 
 
+EARLY = 1000
+"""Tasks that were given out again, of plans that are not told of yet."""
+
+
 @dataclass
 class Kind:
     """What one operation did on one manifold."""
@@ -69,7 +73,8 @@ class Book:
         self._results: dict[tuple[str, float], Counted] = {}
         self.history: deque[dict[str, Any]] = deque(maxlen=SECONDS)
         self._before: dict[str, Stats] = {}
-        self._progress: dict[Any, tuple[int, float, float]] = {}
+        self._early: deque[str] = deque(maxlen=EARLY)
+        self._worked_before: dict[str, float] = {}
         self._ticked = clock()
 
     def take(self, snapshot: dict[str, Any]) -> None:
@@ -88,23 +93,30 @@ class Book:
             workers = {**known, **snapshot["workers"]}
             heard = self._clock()
             self.runs[snapshot["run"]] = {**_moved(snapshot, heard), "workers": workers}
+            if before is None and snapshot["ended"] is None:
+                run = self.runs[snapshot["run"]]
+                early = [task for task in self._early if not self._is_of(task, run)]
+                self._early = deque(early, maxlen=EARLY)
             self._forget()
 
     def note_rerun(self, task: str) -> None:
-        """Counts a task that the cluster runs again, by its name, which a plan's begins."""
+        """Counts a task that the cluster gives out again, by its name, which a plan's begins."""
         with self._lock:
-            for run in self.running:
-                if run["name"] and task.startswith(f"{run['name']}-"):
-                    self._kind(run["operation"], run["manifold"]).reruns += 1
-                    return
+            if not any(self._is_of(task, run) for run in self.running):
+                self._early.append(task)  # its plan may be told of in a moment
+
+    def _is_of(self, task: str, run: dict[str, Any]) -> bool:
+        """Whether a task that is given out again is of a run, which then counts it."""
+        is_of = bool(run["name"]) and task.startswith(f"{run['name']}-")
+        if is_of:
+            self._kind(run["operation"], run["manifold"]).reruns += 1
+        return is_of
 
     def _replace(self, snapshot: dict[str, Any]) -> None:
         """A job has one driver: the one before was lost, and this one goes on."""
         for run in self.runs.values():
-            same = (
-                snapshot["job"] and run["job"] == snapshot["job"] and run["url"] == snapshot["url"]
-            )
-            if same and run["ended"] is None:
+            another = run["job"] == snapshot["job"] and run["teller"] != snapshot["teller"]
+            if snapshot["job"] and another and run["ended"] is None:
                 run.update(state="replaced", ended=run["updated"])
 
     def _count(self, snapshot: dict[str, Any], before: dict[str, Any] | None) -> None:
@@ -189,17 +201,17 @@ class Book:
 
         Processes that share a plan see the same work done: it counts once.
         """
-        progress: dict[Any, tuple[int, float, float]] = {}
-        for run in self.runs.values():
+        most: dict[tuple[str, str, float], float] = {}
+        for name, run in self.runs.items():
             which = run["operation"], run["url"], run["created"]
-            at = run["step"], run["done"], run["stored"]
-            progress[which] = max(at, progress.get(which, at))
+            # What was done before this book was begun, or in the second before, is no rate.
+            first = run["worked"] if run["began"] < self.began else 0.0
+            more = run["worked"] - self._worked_before.get(name, first)
+            most[which] = max(more, most.get(which, 0.0))
+        self._worked_before = {name: run["worked"] for name, run in self.runs.items()}
         worked: dict[str, float] = {}
-        for which, (step, done, stored) in progress.items():
-            known, before, _ = self._progress.get(which, (-1, 0.0, 0.0))
-            more = max(0.0, done - (before if known == step else stored))
-            worked[which[0]] = worked.get(which[0], 0.0) + more
-        self._progress = progress
+        for (operation, *_), more in most.items():
+            worked[operation] = worked.get(operation, 0.0) + more
         return worked
 
     @property

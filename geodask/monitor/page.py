@@ -13,6 +13,7 @@ import bokeh.models
 import bokeh.plotting
 from distributed.dashboard.components.scheduler import BOKEH_THEME, env
 
+from ..events import ADMISSION
 from . import html, tables
 from .account import machine_limit, stages
 from .book import SECONDS
@@ -136,7 +137,8 @@ class Page:
     def _update_rates(self, view: dict[str, Any]) -> None:
         history = view["history"][-SECONDS:]
         times = [1000.0 * each["at"] for each in history]
-        for name in sorted({name for each in history for name in each["rates"]}):
+        told = {name for each in history for name in each["rates"]} - {ADMISSION}
+        for name in sorted(told):
             if name not in self._lines and len(self._lines) < len(LINES):
                 self._lines.append(name)
                 item = self.legend.items[len(self._lines) - 1]
@@ -147,7 +149,8 @@ class Page:
             rates = [each["rates"].get(name, {}).get("work", 0.0) for each in history]
             columns[f"rate {i}"] = _smooth(rates)
         _fill(self.rates, {"at": times, **columns})
-        running = next((run for run in view["runs"] if run["ended"] is None), None)
+        at_work = (run for run in view["runs"] if run["ended"] is None)
+        running = next((run for run in at_work if run["operation"] != ADMISSION), None)
         limit = machine_limit(running, view.get("cluster", {})) if running else 0.0
         ends = times[:1] + times[-1:] if limit else []
         _fill(self.limits, {"at": ends, "limit": [limit] * len(ends)})

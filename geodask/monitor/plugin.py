@@ -172,10 +172,14 @@ class Metrics(WorkerPlugin):
 
     name, idempotent = "geodask-metrics", True
 
+    def __init__(self, array: str, device: str, surrogate: str):
+        self.computing = array, device, surrogate
+        """The settings of whoever installs it."""
+
     async def setup(self, worker: Any) -> None:
         export_worker()
         try:
-            found = asdict(await asyncio.to_thread(limits))
+            found = asdict(await asyncio.to_thread(limits, *self.computing))
         except Exception:
             logger.debug("The limits of a worker could not be measured.", exc_info=True)
             return

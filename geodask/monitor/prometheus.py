@@ -30,7 +30,7 @@ EVENTS = {
     "misses": "Results computed",
     "failures": "Tasks that failed for good",
     "retries": "Tasks that failed and were tried again by their driver",
-    "reruns": "Tasks that Dask ran again: their worker was lost, or they failed",
+    "reruns": "Tasks that Dask gave out again: their worker was lost, or they failed",
 }
 CACHE = {
     "evictions": "Entries of the store taken away",
@@ -77,8 +77,11 @@ class Collector:
         done = GaugeMetricFamily(
             "geodask_plan_progress", "Share of a running plan that is done", labels=("plan",)
         )
-        for run in running:
-            done.add_metric([run["name"]], share(run))
+        shares: dict[str, float] = {}
+        for run in running:  # those that share a plan see the same work done
+            shares[run["name"]] = max(share(run), shares.get(run["name"], 0.0))
+        for name, each in shares.items():
+            done.add_metric([name], each)
         yield done
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import dask.config
 from dask.utils import format_bytes, format_time
 
+from ..events import ADMISSION
 from ..storage.entries import SCRATCH
 from .account import left, stages
 
@@ -36,6 +37,8 @@ class Rule:
     """Whether something is wrong, and not only slower than it could be."""
     shared: bool = False
     """Whether it is of the cluster, and holds for all plans at work alike."""
+    of_rows: bool = False
+    """Whether it holds for rows that are admitted as well."""
 
 
 @dataclass(frozen=True)
@@ -241,13 +244,13 @@ def _wide(facts: Facts, limits: Limits) -> str | None:
 RULES = (
     Rule("small-chunks", _bound("read", "bytes_read", "waiting for rows", _small),
          "Store the rows in chunks of 16 to 64 MB: points.save does so.",
-         {"share": 0.4, "bytes": 1 << 20}),
+         {"share": 0.4, "bytes": 1 << 20}, of_rows=True),
     Rule("codec", _bound("read", "bytes_read", "waiting for rows", _coded),
          "Store the rows without a codec: points.save does so. Coordinates of embeddings hardly "
-         "get smaller.", {"share": 0.4, "bytes": 1 << 20}),
+         "get smaller.", {"share": 0.4, "bytes": 1 << 20}, of_rows=True),
     Rule("read-bound", _bound("read", "bytes_read", "waiting for rows", _plain),
          "Store the rows nearer to the workers, or on a faster disk.",
-         {"share": 0.4, "bytes": 1 << 20}),
+         {"share": 0.4, "bytes": 1 << 20}, of_rows=True),
     Rule("transfer-bound", _bound("transfer", "bytes_moved", "moving rows to the GPU and back"),
          "Give tasks more memory (geodask.memory-per-task), so that more queries meet each row "
          "that is moved.", {"share": 0.4}),
@@ -261,7 +264,7 @@ RULES = (
          {"seconds": 4 * 3600.0}),
     Rule("memory", _memory,
          "Set geodask.memory-per-task lower, or give the workers fewer threads.",
-         {"share": 0.85}, alert=True, shared=True),
+         {"share": 0.85}, alert=True, shared=True, of_rows=True),
     Rule("straggler", _straggler,
          "Look at that machine: it may be shared, throttled or swapping. Its late tasks are given "
          "to others.", {"times": 2.5}),
@@ -269,7 +272,8 @@ RULES = (
          "Look into the log of the worker; geodask.on-error: continue leaves such blocks out.",
          {"share": 0.05, "count": 2.0}, alert=True),
     Rule("stopped", _stopped,
-         "Mend the cause and run the plan again: it computes only what is missing.", alert=True),
+         "Mend the cause and run the plan again: it computes only what is missing.",
+         alert=True, of_rows=True),
     Rule("undefined", _undefined,
          "Look at those rows: opposite points have no single shortest geodesic.",
          {"share": 1e-9}, alert=True),
@@ -300,6 +304,8 @@ def advise(view: dict[str, Any], rules: tuple[Rule, ...] = RULES) -> Iterator[di
         if run["state"] in ("starting", "found", "replaced") or not run["operation"]:
             continue
         for rule in rules:
+            if run["operation"] == ADMISSION and not rule.of_rows:
+                continue
             evidence = _evidence(rule, Facts(run, view), changed.get(rule.name))
             if evidence is not None:
                 yield {

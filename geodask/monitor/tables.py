@@ -55,7 +55,11 @@ def tiles(view: dict[str, Any]) -> str:
 def runs(view: dict[str, Any]) -> str:
     """The latest plans: state, progress, rate and what is left."""
     rows = []
-    shown = [run for run in view["runs"] if run["operation"] != ADMISSION or run["ended"] is None]
+    shown = [
+        run
+        for run in view["runs"]
+        if run["operation"] != ADMISSION or run["state"] not in ("completed", "replaced")
+    ]
     for run in shown[:SHOWN]:
         seconds = max(0.0, (run["ended"] or view["now"]) - run["began"])
         each, more = rate(run, view["now"]), left(run, view["now"])
@@ -119,7 +123,7 @@ def health(view: dict[str, Any], links: bool = True) -> str:
             error = escape(run["error"])
             rows.append([name, "", f'<div class="cut bad" title="{error}">{error}</div>'])
     lost, again = view["workers_lost"], sum(each["reruns"] for each in view["operations"])
-    said = f"{lost} workers left the cluster, {again} tasks were run again by Dask."
+    said = f"{lost} workers left the cluster, {again} tasks were given out again by Dask."
     note = f'<div class="quiet">{said}</div>' if lost or again else ""
     body = table(["plan", "where", "what"], rows[:SHOWN]) if rows else quiet("All rows are sound.")
     return titled("Health", body + note)
@@ -133,15 +137,15 @@ def rows(run: dict[str, Any]) -> str:
         "result": escape(run["url"]),
     }
     parts = [facts_table(about)]
-    for name, numbers in run["rows_to_see"].items():
+    for name, seen in run["rows_to_see"].items():
         kind, _, of = name.partition(" ")
-        all_of_them = run["stats"][kind]
-        some = ", ".join(f"{row:,}" for row in numbers)
-        more = f" and more, {all_of_them:,} in all" if all_of_them > len(numbers) else ""
+        some = ", ".join(f"{row:,}" for row in seen["rows"])
+        count = seen["count"]
+        more = f" and more, {count:,} in all" if count > len(seen["rows"]) else ""
         parts.append(f"<h2>{escape(of.capitalize())} {FLAGS[kind]}</h2><p>{some}{more}</p>")
-    if run["rows_to_see"]:
-        entry = escape(repr(PurePosixPath(run["url"]).name))
-        parts.append(f"<pre>result = geodask.store().get({entry})</pre>")
+    entry = PurePosixPath(run["url"]).name
+    if run["rows_to_see"] and entry == f"{run['operation']}-{run['key']}":
+        parts.append(f"<pre>result = geodask.store().get({escape(repr(entry))})</pre>")
     if run["errors"]:
         found = [
             [

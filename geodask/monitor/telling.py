@@ -6,9 +6,11 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from threading import Condition, Thread
 from typing import Any
+from uuid import uuid4
 from weakref import WeakSet
 
 from .. import __version__
+from ..config import settings
 from ..engine.executors import current_client
 from ..errors import JobError
 from ..events import ADMISSION, Event, PlanEnded, PlanStarted
@@ -49,7 +51,8 @@ class Telling:
     """A watcher that tells a book of one plan after the other."""
 
     def __init__(self, take: Take):
-        self._take, self._account = take, Account()
+        self._id = uuid4().hex
+        self._take, self._account = take, Account(teller=self._id)
         self._changed, self._thread = Condition(), None
 
     def __call__(self, event: Event) -> None:
@@ -79,7 +82,7 @@ class Telling:
     def _end(self) -> None:
         """Tells the end, and is ready for the next plan."""
         with self._changed:
-            account, self._account = self._account, Account()
+            account, self._account = self._account, Account(teller=self._id)
             thread, self._thread = self._thread, None
             self._changed.notify_all()
         if thread is None:  # it was found, and that is all there is to tell
@@ -102,9 +105,12 @@ class Telling:
                     self._changed.wait(TELL_SECONDS)
 
     def _is_brief(self, account: Account) -> bool:
-        """Whether it is over at once: of rows that are admitted so nobody wants to hear."""
+        """Whether it is over at once, and well: of rows that are admitted so nobody wants to hear,
+        unless others had to leave the store for their copy."""
         with self._changed:
-            return self._changed.wait_for(lambda: account.ended, BRIEF_SECONDS)
+            ended = self._changed.wait_for(lambda: account.ended, BRIEF_SECONDS)
+            state = account.state
+            return ended and state["state"] == "completed" and not state["evictions"]
 
     def _told(self, account: Account, snapshot: dict[str, Any]) -> bool:
         try:
@@ -134,8 +140,13 @@ class Scheduler:
             logger.warning("There is no geodask page: %s", error)
 
     def view(self) -> dict[str, Any]:
-        """What is in it. Raises JobError as `install` does."""
-        return self._ask_installed("geodask_view")
+        """What is in it. Raises JobError as `install` does, and where it is just taken away."""
+        found = self._ask_installed("geodask_view")
+        if found is None:
+            raise JobError(
+                "A scheduler must keep count", came="it was told to stop", do="Try again."
+            )
+        return found
 
     def _ask_installed(self, what: str, **arguments: Any) -> Any:
         """An answer of the book, which is put where it is not, or not any more."""
@@ -159,11 +170,13 @@ class Scheduler:
         except Exception as error:
             said = f"it said {type(error).__name__}: {error}"
             raise _no_page(said, "Install it there. Plans run without.") from error
-        if there != __version__:
+        if there not in (__version__, None):  # None: somebody is just taking it away
             raise _no_page(f"it has {there}", "Install the same version there. Plans run without.")
-        self._client.register_plugin(Metrics())
-        _fit.add(self._client)
         _unfit.discard(self._client)
+        if there is not None:
+            current = settings()
+            self._client.register_plugin(Metrics(current.array, current.device, current.surrogate))
+            _fit.add(self._client)
 
     def uninstall(self) -> None:
         """Takes the page away, and what was counted."""
