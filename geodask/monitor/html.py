@@ -24,6 +24,7 @@ td.n, th.n { text-align: right; }
 .tiles { display: flex; flex-wrap: wrap; gap: 26px; }
 .tiles b { display: block; font-size: 21px; font-weight: 600; line-height: 1.25; }
 .tiles span { color: var(--quiet); }
+.filled { height: 100%; }
 .beside { display: flex; gap: 24px; height: 100%; }
 .beside > div { flex: 1; min-width: 0; overflow: auto; }
 h3 { font-size: 13px; font-weight: 600; margin: 0 0 4px; }

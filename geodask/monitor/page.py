@@ -55,6 +55,15 @@ AGAIN = """
   again();
 """
 """Once a connection is lost, the page is loaded anew when a scheduler has it again."""
+FILL = """
+  cb_obj.tags.forEach((html, i) => {
+    const box = Bokeh.index.find_one?.(divs[i])?.shadow_el?.querySelector(".filled");
+    if (box == null) { divs[i].text = html; return; }
+    if (box.shown !== html) { box.innerHTML = html; box.shown = html; }
+  });
+"""
+"""Fills tables where they are: a text that changes has Bokeh make the table and lay out the page
+anew, which takes most of an update. Where its views are not found so, as in older ones, it does."""
 TEMPLATE = """
 {% extends "simple.html" %}
 {% block extra_resources %}
@@ -70,7 +79,7 @@ TABLES = {
     "workers": ((tables.workers, tables.cache), 250),
 }
 """What makes the tables that stand side by side, and their height: nothing moves when they are
-filled. For each of these a browser lays out the whole page anew, so they are few."""
+filled."""
 
 
 def document(scheduler: Any, extra: dict[str, Any], doc: Any) -> None:
@@ -118,13 +127,17 @@ class Page:
             self.tables["workers"],
             **wide,
         )
+        divs = {"divs": list(self.tables.values())}
+        self.root.js_on_change("tags", models.CustomJS(args=divs, code=FILL))
 
     def update(self, view: dict[str, Any]) -> None:
         """Shows what there is now."""
-        for name, (makers, _) in TABLES.items():
-            text = html.beside(make(view) for make in makers)
-            if self.tables[name].text != text:
-                self.tables[name].text = text
+        texts = [html.beside(make(view) for make in makers) for makers, _ in TABLES.values()]
+        if not self.root.tags:  # nobody sees it yet
+            for div, text in zip(self.tables.values(), texts, strict=True):
+                div.text = f'<div class="filled">{text}</div>'
+        if self.root.tags != texts:
+            self.root.tags = texts
         self._update_rates(view)
         shown = next((run for run in view["runs"] if run["ended"] is None), None)
         shown = shown or next(iter(view["runs"]), None)
