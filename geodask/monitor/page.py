@@ -118,6 +118,7 @@ class Page:
         self.cells, self.map = _map()
         self.steps, self.descent = _steps()
         self._lines: list[str] = []
+        self._shown = ""
         wide = {"sizing_mode": "stretch_width"}
         self.root = layouts.column(
             self.tables["plans"],
@@ -211,7 +212,9 @@ class Page:
             "blocks": names,
         }
         _fill(self.cells, columns)
-        self.map.title.text = f"Blocks of {run['name'] or run['operation']}"
+        title = f"Blocks of {run['name'] or run['operation']}"
+        if title != self._shown:  # plain, for TeX can hold links that run scripts
+            self._shown, self.map.title.text = title, models.PlainText(text=title)
 
     def _update_steps(self, run: dict[str, Any] | None) -> None:
         """The first measure that an iteration tells of its steps."""
