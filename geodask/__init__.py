@@ -16,7 +16,10 @@ _HOMES = {
         "SpecError StoreError TooManyPairsError"
     ),
     "engine.store": "store",
-    "manifolds": "Euclidean HalfSpace HyperbolicPolar Lorentz Manifold PoincareBall Sphere",
+    "manifolds": (
+        "Euclidean EuclideanMatrices HalfSpace HyperbolicPolar Lorentz Manifold PoincareBall "
+        "SPDLogCholesky Simplex Sphere"
+    ),
     "ops.components": "connected_components",
     "ops.hyperbolic": (
         "busemann convert convert_tangent dist_to_hyperplane dist_to_origin gyration mobius_add "

@@ -15,11 +15,14 @@ from .errors import SpecError as SpecError
 from .errors import StoreError as StoreError
 from .errors import TooManyPairsError as TooManyPairsError
 from .manifolds import Euclidean as Euclidean
+from .manifolds import EuclideanMatrices as EuclideanMatrices
 from .manifolds import HalfSpace as HalfSpace
 from .manifolds import HyperbolicPolar as HyperbolicPolar
 from .manifolds import Lorentz as Lorentz
 from .manifolds import Manifold as Manifold
 from .manifolds import PoincareBall as PoincareBall
+from .manifolds import Simplex as Simplex
+from .manifolds import SPDLogCholesky as SPDLogCholesky
 from .manifolds import Sphere as Sphere
 from .monitor.report import report as report
 from .ops.components import connected_components as connected_components

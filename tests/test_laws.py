@@ -14,6 +14,7 @@ from geodask import testing
 from geodask.manifolds.base import Manifold
 from geodask.manifolds.difference import FEW
 from geodask.manifolds.hyperbolic import Hyperbolic
+from geodask.manifolds.spd import SPD
 
 MODELS = (gd.Lorentz, gd.HalfSpace, gd.HyperbolicPolar)
 MANIFOLDS = [
@@ -21,6 +22,9 @@ MANIFOLDS = [
     *(gd.Euclidean(n) for n in (1, 3, 17)),
     *(gd.PoincareBall(n, curvature=K) for n, K in ((1, -1.0), (2, -0.25), (6, -1.0))),
     *(space(n, curvature=K) for space in MODELS for n, K in ((2, -1.0), (5, -0.25))),
+    *(gd.Simplex(n) for n in (2, 3, 17)),
+    *(gd.SPDLogCholesky(n) for n in (1, 2, 5)),
+    gd.EuclideanMatrices(2, 3),
 ]
 KINDS = [
     *((xp, dtype) for xp in (np, torch) for dtype in ("float64", "float32")),
@@ -30,6 +34,10 @@ KINDS = [
 
 def hard(on: Manifold) -> np.ndarray:
     """Axes, diagonals and rows close to them, rows twice, denormal coordinates, zeros, scales."""
+    if isinstance(on, gd.EuclideanMatrices):
+        return hard(gd.Euclidean(on.size)).reshape(-1, *on.point_shape)
+    if isinstance(on, SPD):
+        return hard_matrices(on.n)
     axis, diagonal = np.eye(on.n)[0], np.ones(on.n)
     near, tiny = 1e-9 * np.arange(on.n), np.full(on.n, 5e-324)
     rows = np.array([axis, -axis, axis + near, axis + tiny, diagonal, diagonal, diagonal + near])
@@ -38,10 +46,21 @@ def hard(on: Manifold) -> np.ndarray:
     if isinstance(on, gd.PoincareBall):
         unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         return np.concatenate([unit * scale for scale in (0, 1e-8, 0.5, 0.999)])
+    if isinstance(on, gd.Simplex):
+        return on.project(np.concatenate([abs(rows) + inside for inside in (1e-7, 1e-3, 1.0)]))
     if isinstance(on, Hyperbolic):
         ball = gd.PoincareBall(on.dim, curvature=on.curvature)
         return ball.convert(hard(ball)[start_of(on) :], on)
     return on.project(rows)
+
+
+def hard_matrices(n: int) -> np.ndarray:
+    """Equal eigenvalues and nearly equal ones, axes and others, of all scales; ill-conditioned."""
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
+    spectra = [np.ones(n), 1 + 1e-9 * np.arange(n), 10.0 ** -np.arange(n), np.logspace(0, -4, n)]
+    found = [(axes * values) @ axes.T for values in spectra for axes in (np.eye(n), turn)]
+    whole = np.array([part * scale for part in found for scale in (1e-6, 1, 1e6)])
+    return (whole + np.swapaxes(whole, 1, 2)) / 2
 
 
 def start_of(on: Manifold) -> int:

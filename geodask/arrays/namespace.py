@@ -68,6 +68,19 @@ def _scaled(v: Any) -> tuple[Any, Any]:
     return v / scale, scale
 
 
+def wide(x: Any) -> Any:
+    """The same in float64."""
+    xp = namespace(x)
+    return xp.astype(x, xp.float64)
+
+
+def like(values: Any, *given: Any) -> Any:
+    """In the dtype that the arguments have in common: what a method computes with is float64."""
+    xp = namespace(values)
+    dtype = xp.result_type(*given)
+    return xp.astype(values, dtype) if xp.isdtype(dtype, "real floating") else values
+
+
 def widen(x: Any) -> Any:
     """Floats as the compiled loops know them: float16 as float32, exactly, and in native order.
 

@@ -41,9 +41,9 @@ class State:
     """Where a descent is. Every part is float64, so that it is stored as one row of numbers."""
 
     trial: np.ndarray
-    """(n,) what the next pass measures."""
+    """(*point_shape,) what the next pass measures."""
     point: np.ndarray
-    """(n,) the last point that was kept."""
+    """(*point_shape,) the last point that was kept."""
     gradient: np.ndarray
     """(columns,) the mean of the logs there."""
     steps: np.ndarray
@@ -70,27 +70,27 @@ class State:
 
     def pack(self) -> np.ndarray:
         """All of it as one row."""
-        return np.concatenate([np.atleast_1d(getattr(self, part.name)) for part in fields(self)])
+        return np.concatenate([np.ravel(getattr(self, part.name)) for part in fields(self)])
 
     @staticmethod
     def size(manifold: Manifold) -> int:
         """The length of that row."""
-        return len(begin(manifold, np.zeros(manifold.n)).pack())
+        return len(begin(manifold, np.zeros(manifold.point_shape)).pack())
 
     @staticmethod
     def unpack(manifold: Manifold, row: np.ndarray) -> "State":
         """The state from its row."""
         values, at = {}, 0
-        for name, default in vars(begin(manifold, np.zeros(manifold.n))).items():
+        for name, default in vars(begin(manifold, np.zeros(manifold.point_shape))).items():
             width = np.size(default)
-            part = row[at : at + width]
-            values[name] = part.copy() if isinstance(default, np.ndarray) else float(part[0])
+            part = row[at : at + width].reshape(np.shape(default))
+            values[name] = part.copy() if isinstance(default, np.ndarray) else float(part)
             at += width
         return State(**values)
 
 
 def begin(manifold: Manifold, p: np.ndarray) -> State:
-    """The state before the first pass, which measures a canonical point (n,)."""
+    """The state before the first pass, which measures a canonical point."""
     memory = np.zeros(PAIRS * manifold.frame_columns)
     return State(p, p, np.zeros(manifold.frame_columns), memory, memory)
 
@@ -170,7 +170,7 @@ def _remembered(manifold: Manifold, state: State, found: Moments) -> tuple[np.nd
         return steps, turns
     both = np.concatenate([steps, turns, state.gradient[None]])
     starts, ends = (
-        np.broadcast_to(each, (len(both), len(each))) for each in (state.point, state.trial)
+        np.broadcast_to(each, (len(both), *each.shape)) for each in (state.point, state.trial)
     )
     carried = manifold.carry_frame(starts, ends, both)
     step = -manifold.log_frame(state.trial, state.point)

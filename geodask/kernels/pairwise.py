@@ -12,7 +12,7 @@ def all_dists(manifold: Manifold, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The distances (rows, others), float64: those of the ranks, some rows at a time."""
     ours, theirs = rows_of(manifold, x), rows_of(manifold, y)
     out = np.empty((len(x), len(y)))
-    step = max(1, GATHERED // (manifold.n * max(1, len(y))))
+    step = max(1, GATHERED // (manifold.size * max(1, len(y))))
     others = np.arange(len(y))
     for low in range(0, len(x), step):
         rows = np.arange(low, min(low + step, len(x)))

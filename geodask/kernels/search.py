@@ -213,7 +213,7 @@ class DeviceSearch(Search):
     def __init__(self, *of: Any):
         super().__init__(*of)
         self._hidden = Hidden(self._excluded, DEVICE_TILE[0])
-        self._at_once = max(1, min(PAIRS, GATHERED // self.manifold.n))
+        self._at_once = max(1, min(PAIRS, GATHERED // self.manifold.size))
 
     def _put(self, rows: np.ndarray) -> Any:
         return self.place.put(rows)

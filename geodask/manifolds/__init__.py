@@ -2,8 +2,11 @@
 
 from .base import Manifold as Manifold
 from .euclidean import Euclidean as Euclidean
+from .euclidean_matrices import EuclideanMatrices as EuclideanMatrices
 from .halfspace import HalfSpace as HalfSpace
+from .log_cholesky import SPDLogCholesky as SPDLogCholesky
 from .lorentz import Lorentz as Lorentz
 from .poincare import PoincareBall as PoincareBall
 from .polar import HyperbolicPolar as HyperbolicPolar
+from .simplex import Simplex as Simplex
 from .sphere import Sphere as Sphere

@@ -22,6 +22,7 @@ them equal. Methods broadcast over the batch, take numpy, torch and cupy arrays,
 kind, and never squeeze a batch of one.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -133,6 +134,16 @@ class Manifold(ABC):
                 f"A spec of {name} must have its fields, but {fields} came ({error}). "
                 "Correct the spec."
             ) from error
+
+    @property
+    def size(self) -> int:
+        """The coordinates of a stored point."""
+        return math.prod(self.point_shape)
+
+    def room(self, p: Any) -> Any:
+        """How far geodesics from p go, at least, before they leave the space or are the shortest
+        no more: (*batch,)."""
+        return 0 * self.norm(p, 0 * p) + self.injectivity_radius
 
     # --- points and tangent vectors -------------------------------------------------------------
 
@@ -291,16 +302,27 @@ class Manifold(ABC):
         """E: how far a computed rank may be from the rank in real arithmetic."""
 
     @abstractmethod
-    def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
-        """The rank of two stored rows in real arithmetic, to the digits of the decimal context."""
+    def rank_spread(self, rank: Any, dist: Any) -> Any:
+        """By how much a rank grows, at most, where the distance does by so much: float64."""
+
+    def rank_bound(self, rank: Any, p: Any, q: Any) -> Any:
+        """How far the computed rank of canonical points p and q may be from that of the stored
+        rows in real arithmetic."""
+        return self.rank_error(rank)
+
+    @abstractmethod
+    def exact_rank(self, p: Any, q: Any) -> Decimal:
+        """The rank of two stored rows of Decimals in real arithmetic, to the digits of the decimal
+        context."""
 
     def rough_ranks(self, p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Float64 values that grow with the rank of every pair, and bounds on their errors: (p, q).
 
         For checks on the host that are independent of the kernels.
         """
-        ranks = self.rank(p[:, None, ...], q[None, ...])
-        return ranks, 2 * self.rank_error(ranks)
+        p, q = p[:, None, ...], q[None, ...]
+        ranks = self.rank(p, q)
+        return ranks, 2 * self.rank_bound(ranks, p, q)
 
     def features(self, x: Any) -> Any:
         """What `pair_ranks` needs again and again of each stored row."""

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..arrays.difference import weighted_squares
-from ..arrays.namespace import dot, is_host, namespace, norm, root, widen
+from ..arrays.namespace import dot, is_host, like, namespace, norm, root, widen
 from ..arrays.threads import over_rows
 from .difference import Chart, WeightedDifference
-from .hyperbolic import like
 from .radial import reflect, unit_or_zero
 
 STRIP_ROWS = 128

@@ -122,6 +122,9 @@ class Euclidean(Manifold):
         # leave the range of float64 downwards.
         return (self.n / 8 + 8) * 2.0**-52 * rank + self.n * 2.0**-1074
 
+    def rank_spread(self, rank: Any, dist: Any) -> Any:
+        return dist * (2 * rank**0.5 + dist)
+
     def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
         return sum(((a - b) * (a - b) for a, b in zip(p, q, strict=True)), Decimal(0))
 

@@ -4,9 +4,9 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..arrays.namespace import dot, namespace
+from ..arrays.namespace import dot, like, namespace
 from . import radial
-from .hyperbolic import Hyperbolic, like
+from .hyperbolic import Hyperbolic
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar, final
 
-from ..arrays.namespace import dot, eps, namespace, norm, root, where
+from ..arrays.namespace import dot, eps, like, namespace, norm, root, where
 from .conformal import Conformal
 from .difference import Chart
-from .hyperbolic import Hyperbolic, like
+from .hyperbolic import Hyperbolic
 from .radial import first_axis, reflect, unit_or_zero
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays.namespace import dot, eps, namespace, norm, root, sqrt, unit, where
+from ..arrays.namespace import dot, eps, like, namespace, norm, root, sqrt, unit, where
 from ..arrays.series import asinh, sinhc
 from ..errors import SpecError
 from .base import Manifold
@@ -168,13 +168,14 @@ class Hyperbolic(Manifold):
     def rank_to_dist(self, rank: Any) -> Any:
         return 2 * self.radius * asinh(sqrt(rank))
 
+    def rank_spread(self, rank: Any, dist: Any) -> Any:
+        # sinh(a + b) - sinh(a) for a and b half of either distance.
+        xp = namespace(rank)
+        half = 0.5 * xp.asarray(dist / self.radius, dtype=xp.float64)
+        s, sinh = rank**0.5, xp.sinh(half)
+        off = s * 2 * xp.sinh(half / 2) ** 2 + (1 + rank) ** 0.5 * sinh
+        return off * (2 * s + off)
+
     def dist(self, p: Any, q: Any) -> Any:
         rank = self.rank(self.canonical(p), self.canonical(q))
         return like(2 * self.radius * namespace(p, q).asinh(root(rank)), p, q)
-
-
-def like(values: Any, *given: Any) -> Any:
-    """In the dtype that the arguments have in common: what a method computes with is float64."""
-    xp = namespace(values)
-    dtype = xp.result_type(*given)
-    return xp.astype(values, dtype) if xp.isdtype(dtype, "real floating") else values

@@ -5,13 +5,13 @@ from decimal import Decimal
 from typing import Any, ClassVar, final
 
 from ..arrays import doubled
-from ..arrays.namespace import dot, eps, namespace, norm, root, where
+from ..arrays.namespace import dot, eps, like, namespace, norm, root, where
 from ..arrays.polar import polar, polar_step
 from ..arrays.series import sinhc
 from . import radial
 from .difference import Chart, WeightedDifference
 from .framed import Framed
-from .hyperbolic import Hyperbolic, like
+from .hyperbolic import Hyperbolic
 
 
 @final

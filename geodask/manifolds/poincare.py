@@ -8,11 +8,11 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from ..arrays.doubled import one_minus_square
-from ..arrays.namespace import dot, eps, is_host, namespace, where, widen
+from ..arrays.namespace import dot, eps, is_host, like, namespace, where, widen
 from ..arrays.threads import over_rows
 from . import radial
 from .conformal import Conformal
-from .hyperbolic import Hyperbolic, like
+from .hyperbolic import Hyperbolic
 
 SLICE_ROWS = 4096
 """Rows whose distances are computed at once."""

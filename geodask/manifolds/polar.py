@@ -7,7 +7,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from ..arrays.namespace import dot, eps, namespace, norm, unit, where
+from ..arrays.namespace import dot, eps, like, namespace, norm, unit, where
 from ..arrays.polar import (
     Polar,
     PolarProducts,
@@ -21,7 +21,7 @@ from ..arrays.polar import (
 from ..arrays.product import FLUSHED
 from .base import Queries, Rows, Targets
 from .framed import Framed
-from .hyperbolic import Hyperbolic, like
+from .hyperbolic import Hyperbolic
 
 FEW = 32
 """Dimensions up to which steps of directions are as fast as products."""

@@ -157,7 +157,7 @@ class Sphere(Manifold):
     def features(self, x: Any) -> Any:
         """1 / |x| in float64: a stored row stands for its direction."""
         xp = namespace(x)
-        if is_host(x):
+        if is_host(x) and x.ndim == 2:
             from ..arrays.fused import row_norms
 
             length = row_norms(widen(x))
@@ -190,9 +190,18 @@ class Sphere(Manifold):
         # of the norm, n / 16 + 4 roundings); lane sums add n / 8 + 3. In all the half angle is off
         # by at most e, and its tangent t = sqrt(rank) by e (1 + t^2) / (1 - e t); where e t reaches
         # 1 the two points may be antipodes.
-        e, t = self._angle_error, namespace(rank).sqrt(rank)
-        far = e * t >= 1
-        off = where(~far, e * (1 + rank) / where(~far, 1 - e * t, 1.0), math.inf)
+        return self._widened(rank, self._angle_error)
+
+    def rank_spread(self, rank: Any, dist: Any) -> Any:
+        # The tangent of dist / 2 is at most 1.1 times that, up to half a right angle.
+        half = 0.55 * dist / self.radius
+        return self._widened(rank, where(half < 0.5, half, math.inf))
+
+    def _widened(self, rank: Any, e: Any) -> Any:
+        """How far the rank may move where the half angle does by as little as e."""
+        t = namespace(rank).sqrt(rank)
+        near = e * t < 1
+        off = where(near, e * (1 + rank) / where(near, 1 - e * t, 1.0), math.inf)
         return off * (2 * t + off)
 
     def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:

@@ -8,12 +8,14 @@ their stored values.
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays.decimals import decimals
 from ..engine.points import Points
 from ..kernels.lists import LEFT_OUT, Hidden, Lists, Named
+from ..manifolds.base import Manifold
 
 DIGITS = 50
 STEP = 8192
@@ -49,8 +51,8 @@ def audit(result: Any, rows: int, seed: int) -> Audit:
     worst = 0.0
     candidates, sound = _candidates(queries, y, forbidden, indices)
     for i, found in enumerate(candidates):
-        ranks = _exact_ranks(x, queries.read(i, i + 1)[0], y, found)
-        verdict, error = _compare(x, indices[i], distances[i], dict(zip(found, ranks, strict=True)))
+        measured = dict(zip(found, _measured(queries.read(i, i + 1), y, found), strict=True))
+        verdict, error = _compare(x.manifold, indices[i], distances[i], measured)
         wrong += verdict == "wrong" or not sound[i]
         undecided += verdict == "undecided" and bool(sound[i])
         worst = max(worst, error)
@@ -110,32 +112,36 @@ def _measures(p: np.ndarray, y: Points, forbidden: _Forbidden) -> Any:
         yield first, values, margins, hidden
 
 
-def _exact_ranks(x: Points, row: np.ndarray, y: Points, others: np.ndarray) -> list[Decimal]:
+class _Measured(NamedTuple):
+    """A pair in decimals, and how far the computed rank may be from that."""
+
+    rank: Decimal
+    bound: Decimal
+
+
+def _measured(row: np.ndarray, y: Points, others: np.ndarray) -> list[_Measured]:
+    """A row (1, *point_shape) with others."""
+    manifold, values = y.manifold, y[others].read(0, len(others))
     with localcontext() as context:
         context.prec = DIGITS
-        p = _decimals(row)
-        values = y[others].read(0, len(others))
-        return [x.manifold.exact_rank(p, _decimals(value)) for value in values]
-
-
-def _decimals(row: np.ndarray) -> list[Decimal]:
-    return [Decimal(float(value)) for value in row]
+        p = decimals(row[0])
+        ranks = [manifold.exact_rank(p, decimals(value)) for value in values]
+    near = manifold.canonical(row), manifold.canonical(values)
+    bounds = manifold.rank_bound(np.array(ranks, np.float64), *near)
+    return [_Measured(rank, Decimal(float(e))) for rank, e in zip(ranks, bounds, strict=True)]
 
 
 def _compare(
-    x: Points, returned: np.ndarray, distances: np.ndarray, ranks: dict[int, Decimal]
+    manifold: Manifold, returned: np.ndarray, distances: np.ndarray, pairs: dict[int, _Measured]
 ) -> tuple[str, float]:
     """Whether the returned rows are the nearest, in order; and the largest error of a distance."""
-    manifold = x.manifold
-    truth = sorted(ranks, key=lambda row: (ranks[row], row))[: len(returned)]
-    exact = np.array([float(ranks[row]) for row in returned])
+    truth = sorted(pairs, key=lambda row: (pairs[row].rank, row))[: len(returned)]
+    exact = np.array([float(pairs[row].rank) for row in returned])
     error = np.abs(manifold.rank_to_dist(exact) - distances).max(initial=0.0)
     if truth == list(returned):
         return "right", float(error)
-    expected = np.array([float(ranks[row]) for row in truth])
-    allowed = manifold.rank_error(exact) + manifold.rank_error(expected)
     with localcontext() as context:
         context.prec = DIGITS
-        gaps = [ranks[a] - ranks[b] for a, b in zip(returned, truth, strict=True)]
-    within = all(abs(gap) <= Decimal(float(e)) for gap, e in zip(gaps, allowed, strict=True))
+        both = [(pairs[a], pairs[b]) for a, b in zip(returned, truth, strict=True)]
+        within = all(abs(a.rank - b.rank) <= a.bound + b.bound for a, b in both)
     return ("undecided" if within else "wrong"), float(error)

@@ -82,14 +82,14 @@ class Mean(Iterative):
 
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
         n = len(inputs[0])
-        rows = max(TASK_BYTES // (8 * inputs[0].manifold.n), n // TASKS, SUMMED)
+        rows = max(TASK_BYTES // (8 * inputs[0].manifold.size), n // TASKS, SUMMED)
         return steps_layout(1 + self.max_iterations, n, 1 << (rows.bit_length() - 1))
 
     def outputs(self, inputs: tuple[Points, ...], layout: Layout) -> list[ArraySpec]:
         numbers = {"variance": "float64", "gradient_norm": "float64", "iterations": "int64"}
         numbers |= {"converged": "bool", "unique": "bool"}
-        n = inputs[0].manifold.n
-        point = ArraySpec("point", (n,), n, "float64")
+        shape = inputs[0].manifold.point_shape
+        point = ArraySpec("point", shape, shape[0], "float64")
         return [point, *(ArraySpec(name, (1,), 1, dtype) for name, dtype in numbers.items())]
 
     def state_size(self, inputs: tuple[Points, ...]) -> int:
@@ -190,7 +190,7 @@ class Mean(Iterative):
     def cost(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Cost:
         x = inputs[0]
         tiling = self._tiling(inputs, layout, budget)
-        flops = 12.0 * len(x) * x.manifold.n
+        flops = 12.0 * len(x) * x.manifold.size
         read = sum(len(each) * each.row_bytes for each in inputs)
         numbers = layout.panels * self.part_size(inputs) + self.state_size(inputs)
         return Cost(flops, flops, read, 8 * numbers, self._task_bytes(inputs, tiling))
@@ -209,7 +209,7 @@ class Mean(Iterative):
         x = inputs[0]
         # A slice in use, one being read, chunks being decoded, weights; and terms of a block.
         rows = tiling.step * (3 * x.row_bytes + 48)
-        terms = SUMMED * x.manifold.n * 8 * 16 + 8 * 16 * self.state_size(inputs)
+        terms = SUMMED * x.manifold.size * 8 * 16 + 8 * 16 * self.state_size(inputs)
         return rows + terms + 2 * sum(each.source.decoded_bytes for each in inputs)
 
     def trial(self, inputs: tuple[Points, ...], budget: Budget) -> float:

@@ -85,7 +85,7 @@ class Knn(Compared):
 
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
         x, y = self.sides(inputs)
-        layout = pairs_layout(x.manifold.n, len(x), len(y), (1 << 23) // self.k)
+        layout = pairs_layout(x.manifold.size, len(x), len(y), (1 << 23) // self.k)
         return layout if self.growth is None else self.growth.layout(layout, self.k)
 
     @property
@@ -208,8 +208,8 @@ class Knn(Compared):
         passes = math.ceil(layout.rows_per_block / tiling.rows)
         padded = layout.blocks * layout.rows_per_block
         return Cost(
-            flops=2 * x.manifold.n * pairs,
-            worst_flops=8 * x.manifold.n * pairs,
+            flops=2 * x.manifold.size * pairs,
+            worst_flops=8 * x.manifold.size * pairs,
             bytes_read=int(layout.blocks * passes * len(y) * y.row_bytes * layout.new_share)
             + layout.panels * len(x) * x.row_bytes,
             bytes_written=padded * (24 * self.k + 1)
@@ -219,7 +219,7 @@ class Knn(Compared):
 
     def task_bytes(self, inputs: tuple[Points, ...], layout: Layout, tiling: Tiling) -> int:
         x, y = self.sides(inputs)
-        n, k, rows, step = x.manifold.n, self.k, tiling.rows, tiling.step
+        n, k, rows, step = x.manifold.size, self.k, tiling.rows, tiling.step
         extra = x.manifold.working_bytes
         stored, kernel = x.dtype.itemsize, max(4, x.dtype.itemsize, y.dtype.itemsize)
         # Queries as stored, as operands, and their running answer packed and not.

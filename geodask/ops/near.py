@@ -86,7 +86,7 @@ class Degrees(NearPairs):
 
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
         x, y = self.sides(inputs)
-        return pairs_layout(x.manifold.n, len(x), len(y))
+        return pairs_layout(x.manifold.size, len(x), len(y))
 
     def outputs(self, inputs: tuple[Points, ...], layout: Layout) -> list[ArraySpec]:
         n, rows = layout.rows, layout.rows_per_block
@@ -127,8 +127,8 @@ class Degrees(NearPairs):
         pairs = float(layout.rows) * layout.others / (2 if self.itself else 1)
         passes = layout.blocks * math.ceil(layout.rows_per_block / tiling.rows)
         return Cost(
-            flops=2 * x.manifold.n * pairs,
-            worst_flops=8 * x.manifold.n * pairs,
+            flops=2 * x.manifold.size * pairs,
+            worst_flops=8 * x.manifold.size * pairs,
             bytes_read=passes * len(y) * y.row_bytes + layout.panels * len(x) * x.row_bytes,
             bytes_written=layout.blocks * layout.rows_per_block * (9 + 16 * layout.panels),
             task_bytes=self.task_bytes(inputs, layout, tiling),
@@ -200,8 +200,8 @@ class Pairs(NearPairs):
         tiling = self.tiling(inputs, layout, budget)
         pairs = float(len(x)) * len(y) / (2 if self.itself else 1)
         return Cost(
-            flops=2 * x.manifold.n * pairs,
-            worst_flops=8 * x.manifold.n * pairs,
+            flops=2 * x.manifold.size * pairs,
+            worst_flops=8 * x.manifold.size * pairs,
             bytes_read=layout.blocks * len(y) * y.row_bytes + len(x) * x.row_bytes,
             bytes_written=24 * layout.blocks * layout.rows_per_block,
             task_bytes=self.task_bytes(inputs, layout, tiling),

@@ -83,7 +83,7 @@ class Pairwise(Operation):
 
     def cost(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Cost:
         x, y = inputs[0], inputs[-1]
-        n, rows, columns = x.manifold.n, layout.rows_per_block, layout.columns_per_block
+        n, rows, columns = x.manifold.size, layout.rows_per_block, layout.columns_per_block
         step = min(slice_rows(y, columns), columns)
         # The tile as an array and as an object, and a slice of it; features of both sides, slices
         # in use and being read, and of pairs being measured up to sixteen arrays of coordinates.

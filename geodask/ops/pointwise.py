@@ -19,6 +19,7 @@ from ..engine.sources import Lazy, Memory
 from ..errors import PointShapeError, SpecError
 from ..manifolds.base import Manifold
 from ..manifolds.euclidean import Euclidean
+from ..manifolds.euclidean_matrices import EuclideanMatrices
 from ..manifolds.hyperbolic import Hyperbolic
 from .rowwise import Pointwise, Verb, rows_of
 
@@ -110,8 +111,8 @@ def operands(verb: Verb, *arguments: Any) -> tuple[Points, ...]:
         manifold.check_model(verb.to)
     found = [x]
     for kind, argument in zip(verb.takes[1:], arguments[1:], strict=True):
-        length = {"tangent": manifold.n, "time": 1, "direction": manifold.dim}.get(kind)
-        space = manifold if length is None else Euclidean(length)
+        shape = {"tangent": manifold.point_shape, "time": (1,), "direction": (manifold.dim,)}
+        space = flat_space(shape[kind]) if kind in shape else manifold
         found.append(_rows(argument, kind, space))
     counts = {len(each) for each in found} - {1}
     if len(counts) > 1:
@@ -120,6 +121,11 @@ def operands(verb: Verb, *arguments: Any) -> tuple[Points, ...]:
             f"{[len(each) for each in found]} came. Select rows."
         )
     return tuple(found)
+
+
+def flat_space(shape: tuple[int, ...]) -> Manifold:
+    """The flat space of arrays of a shape."""
+    return Euclidean(*shape) if len(shape) == 1 else EuclideanMatrices(*shape)
 
 
 def _spaces_with(method: str) -> str:

@@ -106,7 +106,7 @@ class Ranks(Operation):
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
         x, queries, pairs = inputs[:3]
         each = len(pairs) / max(1, len(queries))
-        cut = pairs_layout(x.manifold.n, len(queries), len(x))
+        cut = pairs_layout(x.manifold.size, len(queries), len(x))
         rows = max(1, min(len(pairs), round(cut.rows_per_block * each)))
         return Layout(len(pairs), rows, len(x), cut.others_per_panel)
 
@@ -181,8 +181,8 @@ class Ranks(Operation):
         passes = layout.blocks * math.ceil(layout.rows_per_block / tiling.rows)
         padded = layout.blocks * layout.rows_per_block
         return Cost(
-            flops=2 * x.manifold.n * compared,
-            worst_flops=8 * x.manifold.n * compared,
+            flops=2 * x.manifold.size * compared,
+            worst_flops=8 * x.manifold.size * compared,
             bytes_read=(passes * len(x) + layout.panels * 2 * layout.rows) * x.row_bytes,
             bytes_written=padded * (17 + layout.panels * 24),
             task_bytes=self._task_bytes(inputs, layout, tiling),
@@ -194,7 +194,7 @@ class Ranks(Operation):
 
     def _task_bytes(self, inputs: tuple[Points, ...], layout: Layout, tiling: Tiling) -> int:
         x, rows, step = inputs[0], tiling.rows, tiling.step
-        n, stored, kernel = x.manifold.n, x.dtype.itemsize, max(4, x.dtype.itemsize)
+        n, stored, kernel = x.manifold.size, x.dtype.itemsize, max(4, x.dtype.itemsize)
         extra = x.manifold.working_bytes
         # A query for each pair at worst: as stored, as operands, and what is known of the pair.
         queries = rows * (n * (stored + kernel + 4 + extra) + 160) + layout.rows_per_block * 24

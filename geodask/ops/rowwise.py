@@ -92,7 +92,7 @@ class Pointwise(Operation):
         return self.verb.takes[position] == "point"
 
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
-        widest = sum(int(np.prod(each.shape[1:])) for each in inputs) + inputs[0].manifold.n
+        widest = sum(int(np.prod(each.shape[1:])) for each in inputs) + inputs[0].manifold.size
         rows = rows_of(inputs)
         return Layout(rows, max(1, min(rows, BLOCK_BYTES // (8 * widest))))
 
@@ -113,7 +113,7 @@ class Pointwise(Operation):
         return np.result_type(*(each.dtype for kind, each in kinds if kind != "time"))
 
     def cost(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Cost:
-        row = sum(int(np.prod(each.shape[1:])) for each in inputs) + inputs[0].manifold.n
+        row = sum(int(np.prod(each.shape[1:])) for each in inputs) + inputs[0].manifold.size
         # A chunk of the storage is decoded whole, however few of its rows are needed.
         chunks = sum(2 * each.source.decoded_bytes for each in inputs)
         needed = 8 * layout.rows_per_block * row * 4 + chunks

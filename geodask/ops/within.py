@@ -184,7 +184,7 @@ class WithinPlan(Submitted):
                 do="Raise max_pairs, or pass a smaller radius. The counts are kept in the store.",
             )
         x, y = operation.sides(self.inputs)
-        piece = piece_pairs(x.manifold.n, len(x), len(y), total)
+        piece = piece_pairs(x.manifold.size, len(x), len(y), total)
         products = len(x) * len(y) / (2 if operation.itself else 1)
         pairs = Pairs(operation.radius, operation.itself, total, piece, products)
         return Plan(pairs, (*self.inputs, column(degrees), column(borders(degrees, piece, total))))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_torch_array
 
+from ..arrays.decimals import decimals
 from ..arrays.device import to_host
 from ..arrays.namespace import is_host, namespace
 from ..manifolds.base import Manifold, Queries, rows_of
@@ -225,14 +226,15 @@ def rank_orders_by_distance(on: Manifold, s: Sample) -> None:
 
 
 def rank_is_exact_to_its_error(on: Manifold, s: Sample) -> None:
-    """A rank is at most `rank_error` from `exact_rank`, the rank in real arithmetic."""
+    """A rank is at most `rank_bound` from `exact_rank`, the rank in real arithmetic."""
+    x, y = (on.canonical(np.asarray(on_host(part))) for part in (s.p, s.q))
     ranks = on_host(on.rank(on.canonical(s.p), on.canonical(s.q)))
-    stored = [[list(map(Decimal, row)) for row in on_host(x).tolist()] for x in (s.p, s.q)]
+    stored = [[decimals(row) for row in on_host(part)] for part in (s.p, s.q)]
     with localcontext() as context:
         context.prec = 100
         exact = [on.exact_rank(x, y) for x, y in zip(*stored, strict=True)]
         gaps = [float(abs(Decimal(r) - e)) for r, e in zip(ranks.tolist(), exact, strict=True)]
-    close(gaps, 0, on.rank_error(ranks))
+    close(gaps, 0, on.rank_bound(ranks, x, y))
 
 
 def pair_ranks_equal_the_reference(on: Manifold, s: Sample) -> None:

@@ -23,7 +23,7 @@ class Sample(NamedTuple):
     u: Any
     """Tangent vectors at p, of the lengths `STEPS` in turn."""
     v: Any
-    """Tangent vectors of unit length at p."""
+    """Tangent vectors of unit length at p, or of half the room there is."""
     w: Any
     """Ambient vectors."""
     tolerance: float
@@ -49,8 +49,9 @@ def sample(
     p = manifold.random(2 * len(STEPS), seed=0) if points is None else np.asarray(points, float)
     v = manifold.random_tangent(p, seed=1)
     v = v / column(manifold.norm(p, v), v)
-    reach = min(manifold.injectivity_radius, 4.0)
+    reach = np.minimum(manifold.room(p), 4.0)
     u = v * column(np.resize(STEPS, len(p)) * reach, v)
+    v = v * column(np.minimum(1.0, reach / 2), v)
     w = np.random.default_rng(2).standard_normal(p.shape)
     q = manifold.exp(p, u)
     lengths = [_lengths(manifold, x, w) for x in (p, q)]
@@ -103,16 +104,18 @@ def _stretch(on: Manifold, x: Any, w: Any) -> np.ndarray:
 
 
 def _lengths(on: Manifold, x: Any, w: Any) -> np.ndarray:
-    """The least and the most length of some tangent vectors of flat length 1 at x: (2, rows).
+    """The least and the most length of tangent vectors of flat length 1 at x: (2, rows).
 
-    Those are the axes, projected, and where all of them are nearly along one line, what is across.
+    Those are the axes, projected, their combinations, and where all of them are nearly along one
+    line, what is across.
     """
     x, w = on_host(x), on_host(w)
-    axes = np.eye(w.shape[1])[:32]
+    axes = np.eye(w[0].size)[:32].reshape(-1, *w.shape[1:])
     vectors = [on.to_tangent(x, v) for v in (w, w[::-1], *(0 * w + axis for axis in axes))]
     first, second = vectors[0], vectors[1]
-    share = (first * second).sum(axis=1) / (second * second).sum(axis=1)
-    across = first - share[:, None] * second
+    inside = tuple(range(1, w.ndim))
+    share = (first * second).sum(axis=inside) / (second * second).sum(axis=inside)
+    across = first - column(share, w) * second
     vectors.append(np.where(column(length(across) > 1e-11 * length(first), w), across, first))
     lengths = [length(v) for v in vectors]
     usable = [size > 1e-9 for size in lengths]
@@ -120,8 +123,24 @@ def _lengths(on: Manifold, x: Any, w: Any) -> np.ndarray:
         on_host(on.norm(x, v)) / np.where(some, size, 1)
         for v, size, some in zip(vectors, lengths, usable, strict=True)
     ]
-    found = np.where(usable, found, found[0])
-    return np.array([found.min(axis=0), found.max(axis=0)])
+    found = [*np.where(usable, found, found[0]), *_extremes(on, x, np.array(vectors[2:-1]))]
+    return np.array([np.min(found, axis=0), np.max(found, axis=0)])
+
+
+def _extremes(on: Manifold, x: np.ndarray, vectors: np.ndarray) -> list[np.ndarray]:
+    """The same of all combinations of some tangent vectors (count, *x.shape), as far as these are
+    apart: eigenvalues of their inner products, where flat ones are those of the unit matrix."""
+    flat = vectors.reshape(*vectors.shape[:2], -1)
+    flat = np.einsum("irc,jrc->rij", flat, flat)
+    metric = np.moveaxis(on.inner(x, vectors[:, None], vectors[None, :]), -1, 0)
+    sizes, turns = np.linalg.eigh(flat)
+    apart = sizes > 1e-6 * sizes[:, -1:]
+    turns = turns * np.where(apart, 1 / np.sqrt(np.where(apart, sizes, 1)), 0)[:, None, :]
+    whitened = np.swapaxes(turns, 1, 2) @ metric @ turns
+    values = np.linalg.eigvalsh(whitened)
+    # As many of the lowest are 0 as there are combinations that were left out.
+    least = np.take_along_axis(values, (~apart).sum(axis=1)[:, None], axis=1)[:, 0]
+    return [np.sqrt(np.where(least > 0, least, values[:, -1])), np.sqrt(values[:, -1])]
 
 
 def pull(on: Manifold, x: Any, w: Any) -> np.ndarray:

@@ -1,0 +1,95 @@
+"""Batches of small square matrices: (*batch, n, n)."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .namespace import namespace, where
+
+
+def transpose(a: Any) -> Any:
+    """Each matrix with rows for columns."""
+    return namespace(a).matrix_transpose(a)
+
+
+def symmetric(a: Any) -> Any:
+    """The symmetric part of each."""
+    return (a + transpose(a)) / 2
+
+
+def diagonal(a: Any) -> Any:
+    """The diagonals (*batch, n)."""
+    n = a.shape[-1]
+    return _picked(_flat(a), np.arange(n) * (n + 1))
+
+
+def with_diagonal(a: Any, d: Any) -> Any:
+    """The same matrices with other diagonals (*batch, n)."""
+    xp = namespace(a)
+    unit = xp.eye(a.shape[-1], dtype=xp.bool, device=a.device)
+    return xp.where(unit, d[..., None], a)
+
+
+def lower(a: Any) -> Any:
+    """The lower triangles, row by row: (*batch, n (n + 1) / 2)."""
+    return _picked(_flat(a), _places(a.shape[-1])[0])
+
+
+def from_lower(x: Any, n: int) -> Any:
+    """The matrices with these lower triangles, and zeros above."""
+    xp = namespace(x)
+    padded = xp.concat([x, xp.zeros_like(x[..., :1])], axis=-1)
+    return xp.reshape(_picked(padded, _places(n)[1]), (*x.shape[:-1], n, n))
+
+
+def half_lower(a: Any) -> Any:
+    """The lower triangles with half of the diagonals, and zeros above."""
+    n = a.shape[-1]
+    part = from_lower(lower(a), n)
+    return with_diagonal(part, diagonal(a) / 2)
+
+
+def norm_of(a: Any) -> Any:
+    """Frobenius norms: (*batch,)."""
+    xp = namespace(a)
+    return xp.sqrt(xp.sum(a * a, axis=(-2, -1)))
+
+
+def is_finite(a: Any) -> Any:
+    """Whether all entries of each are: (*batch,)."""
+    xp = namespace(a)
+    return xp.all(xp.isfinite(a), axis=(-2, -1))
+
+
+def finite_or_unit(a: Any) -> Any:
+    """The unit matrix in place of those that are not finite, at which libraries stumble."""
+    xp = namespace(a)
+    unit = xp.eye(a.shape[-1], dtype=a.dtype, device=a.device)
+    return xp.where(is_finite(a)[..., None, None], a, unit)
+
+
+def lowest_and_highest(a: Any) -> tuple[Any, Any]:
+    """The least and the largest eigenvalue of symmetric matrices; NaN where they are not finite."""
+    values = namespace(a).linalg.eigvalsh(finite_or_unit(a))
+    known = is_finite(a)
+    return tuple(where(known, values[..., i], float("nan")) for i in (0, -1))
+
+
+def _flat(a: Any) -> Any:
+    return namespace(a).reshape(a, (*a.shape[:-2], a.shape[-2] * a.shape[-1]))
+
+
+def _picked(x: Any, columns: np.ndarray) -> Any:
+    xp = namespace(x)
+    return xp.take(x, xp.asarray(columns, device=x.device), axis=-1)
+
+
+@cache
+def _places(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the lower triangle lies in a flat matrix; and for each entry of a matrix its place in
+    the triangle, or behind its end."""
+    rows, columns = np.tril_indices(n)
+    places = np.full(n * n, len(rows))
+    places[rows * n + columns] = np.arange(len(rows))
+    return rows * n + columns, places

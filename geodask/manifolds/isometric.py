@@ -1,0 +1,168 @@
+"""A space carried over by a map from another one, with all that the other can do."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from ..arrays.namespace import like, namespace, wide
+from .base import Manifold, Queries, Rows, Targets, rows_of
+
+
+@dataclass(frozen=True)
+class Isometric(Manifold):
+    """A space whose points have images in another one, where the metric is.
+
+    A subclass says what its points are, and the map with its differential, there and back. Every
+    geodesic is that of the images, and so are neighbours, with their proofs: the images are what is
+    measured.
+    """
+
+    @property
+    @abstractmethod
+    def image(self) -> Manifold:
+        """The space that the metric comes from."""
+
+    @abstractmethod
+    def to_image(self, p: Any) -> Any:
+        """The images of points."""
+
+    @abstractmethod
+    def from_image(self, x: Any) -> Any:
+        """The points with these images. NaN where there is none."""
+
+    @abstractmethod
+    def push(self, p: Any, u: Any) -> Any:
+        """The differential of `to_image`: tangent vectors at the images of p."""
+
+    @abstractmethod
+    def pull(self, p: Any, y: Any) -> Any:
+        """Its inverse: the tangent vectors at p that are pushed to these."""
+
+    @abstractmethod
+    def blur(self, p: Any) -> Any:
+        """How far apart, in the metric, the computed image of a canonical point and its image in
+        real arithmetic may lie: (*batch,)."""
+
+    @abstractmethod
+    def exact_image(self, p: Any) -> list[Decimal]:
+        """The image of a stored row of Decimals, to the digits of the decimal context."""
+
+    # --- values ---------------------------------------------------------------------------------
+
+    @property
+    def dim(self) -> int:
+        return self.image.dim
+
+    @property
+    def injectivity_radius(self) -> float:
+        return self.image.injectivity_radius
+
+    # --- geometry: in float64, for the map may stretch what float32 has lost --------------------
+
+    def inner(self, p: Any, u: Any, v: Any) -> Any:
+        x, y, z = self.to_image(wide(p)), self._pushed(p, u), self._pushed(p, v)
+        return like(self.image.inner(x, y, z), p, u, v)
+
+    def norm(self, p: Any, u: Any) -> Any:
+        return like(self.image.norm(self.to_image(wide(p)), self._pushed(p, u)), p, u)
+
+    def dist(self, p: Any, q: Any) -> Any:
+        return like(self.image.dist(self.to_image(wide(p)), self.to_image(wide(q))), p, q)
+
+    def exp(self, p: Any, u: Any) -> Any:
+        there = self.image.exp(self.to_image(wide(p)), self._pushed(p, u))
+        return like(self.from_image(there), p, u)
+
+    def log(self, p: Any, q: Any) -> Any:
+        p_wide, q_wide = wide(p), wide(q)
+        y = self.image.log(self.to_image(p_wide), self.to_image(q_wide))
+        return like(self.pull(p_wide, y), p, q)
+
+    def transport(self, p: Any, q: Any, u: Any) -> Any:
+        x, y = self.to_image(wide(p)), self.to_image(wide(q))
+        there = self.image.transport(x, y, self._pushed(p, u))
+        return like(self.pull(wide(q), there), p, q, u)
+
+    def geodesic(self, p: Any, q: Any, t: Any) -> Any:
+        x, y = self.to_image(wide(p)), self.to_image(wide(q))
+        t = namespace(x).asarray(t, dtype=x.dtype)
+        return like(self.from_image(self.image.geodesic(x, y, t)), p, q)
+
+    def midpoint(self, p: Any, q: Any) -> Any:
+        x, y = self.to_image(wide(p)), self.to_image(wide(q))
+        return like(self.from_image(self.image.midpoint(x, y)), p, q)
+
+    def _pushed(self, p: Any, u: Any) -> Any:
+        return self.push(wide(p), wide(u))
+
+    # --- tangent vectors in a frame -------------------------------------------------------------
+
+    @property
+    def unit(self) -> float:
+        return self.image.unit
+
+    @property
+    def frame_columns(self) -> int:
+        return self.image.frame_columns
+
+    def log_frame(self, p: Any, q: Any) -> Any:
+        return self.image.log_frame(self._placed(p), self._placed(q))
+
+    def exp_frame(self, p: Any, y: Any) -> Any:
+        return self.from_image(self.image.exp_frame(self._placed(p), y))
+
+    def carry_frame(self, p: Any, q: Any, y: Any) -> Any:
+        return self.image.carry_frame(self._placed(p), self._placed(q), y)
+
+    def bending(self, dist: Any) -> Any:
+        return self.image.bending(dist)
+
+    def add_logs(self, p: np.ndarray, x: np.ndarray, weights: np.ndarray, sums: np.ndarray) -> None:
+        self.image.add_logs(self._placed(p), self.to_image(self.canonical(x)), weights, sums)
+
+    # --- exact neighbours -----------------------------------------------------------------------
+
+    def features(self, x: Any) -> Rows:
+        """The images, with the features that they have."""
+        return rows_of(self.image, self.to_image(self.canonical(x)))
+
+    def _placed(self, p: Any) -> Any:
+        """The canonical images of canonical points."""
+        return self.image.canonical(self.to_image(p))
+
+    def rank(self, p: Any, q: Any) -> Any:
+        return self.image.rank(self._placed(p), self._placed(q))
+
+    def pair_ranks(self, x: Rows, rows: Any, y: Rows, others: Any) -> Any:
+        return self.image.pair_ranks(x.features, rows, y.features, others)
+
+    def rank_to_dist(self, rank: Any) -> Any:
+        return self.image.rank_to_dist(rank)
+
+    def rank_error(self, rank: Any) -> Any:
+        return self.image.rank_error(rank)
+
+    def rank_spread(self, rank: Any, dist: Any) -> Any:
+        return self.image.rank_spread(rank, dist)
+
+    def rank_bound(self, rank: Any, p: Any, q: Any) -> Any:
+        within = self.rank_spread(rank, self.blur(p) + self.blur(q))
+        return within + self.rank_error(rank + within)
+
+    def exact_rank(self, p: Any, q: Any) -> Decimal:
+        return self.image.exact_rank(self.exact_image(p), self.exact_image(q))
+
+    def precision(self, asked: str) -> str:
+        return self.image.precision(asked)
+
+    def queries(self, x: Rows, precision: str) -> Queries:
+        return self.image.queries(x.features, precision)
+
+    def targets(self, y: Rows, frame: Any, precision: str) -> Targets:
+        return self.image.targets(y.features, frame, precision)
+
+    def score(self, rank: Any, queries: Queries) -> Any:
+        return self.image.score(rank, queries)

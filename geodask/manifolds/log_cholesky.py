@@ -1,0 +1,76 @@
+"""Symmetric positive definite matrices with the log-Cholesky metric."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, final
+
+from ..arrays.decimals import cholesky
+from ..arrays.matrices import (
+    diagonal,
+    from_lower,
+    half_lower,
+    lower,
+    norm_of,
+    symmetric,
+    transpose,
+    with_diagonal,
+)
+from ..arrays.namespace import namespace, norm
+from .euclidean import Euclidean
+from .isometric import Isometric
+from .spd import SPD
+
+
+@final
+@dataclass(frozen=True)
+class SPDLogCholesky(SPD, Isometric):
+    """Symmetric positive definite n x n matrices; distances are those of their Cholesky factors,
+    whose diagonals count by their logarithms.
+
+    A flat space: its geodesics are straight lines of triangles (Lin, Riemannian geometry of
+    symmetric positive definite matrices via Cholesky decomposition, 2019).
+    """
+
+    @property
+    def image(self) -> Euclidean:
+        return Euclidean(self.dim)
+
+    def to_image(self, p: Any) -> Any:
+        """The rows of the factor L, p = L L^T, with the logarithms of its diagonal."""
+        xp = namespace(p)
+        factor = xp.linalg.cholesky(p)
+        return lower(with_diagonal(factor, xp.log(diagonal(factor))))
+
+    def from_image(self, x: Any) -> Any:
+        factor = from_lower(x, self.n)
+        factor = with_diagonal(factor, namespace(x).exp(diagonal(factor)))
+        return symmetric(factor @ transpose(factor))
+
+    def push(self, p: Any, u: Any) -> Any:
+        # dL = L times the lower half of L^-1 u L^-T.
+        xp = namespace(p, u)
+        factor = xp.linalg.cholesky(p + xp.zeros_like(u))
+        turned = xp.linalg.solve(factor, transpose(xp.linalg.solve(factor, u)))
+        step = factor @ half_lower(turned)
+        return lower(with_diagonal(step, diagonal(step) / diagonal(factor)))
+
+    def pull(self, p: Any, y: Any) -> Any:
+        factor = namespace(p, y).linalg.cholesky(p)
+        step = from_lower(y, self.n)
+        step = with_diagonal(step, diagonal(step) * diagonal(factor))
+        return 2 * symmetric(step @ transpose(factor))
+
+    def blur(self, p: Any) -> Any:
+        # The factor is that of p + e with |e| <= (n + 1) roundings of |L| |L^T| (Higham, Accuracy
+        # and stability of numerical algorithms, 2002, 10.1), and p itself has been rounded: in L,
+        # `push` makes of it no more than this.
+        xp = namespace(p)
+        factor = xp.linalg.cholesky(p)
+        size = norm_of(xp.abs(xp.linalg.inv(factor)) @ xp.abs(factor))
+        off = (self.n + 4) * 2.0**-53 * size * size * (1 + norm_of(factor))
+        return off + 2.0**-52 * norm(self.to_image(p))
+
+    def exact_image(self, p: list[list[Decimal]]) -> list[Decimal]:
+        n = range(self.n)
+        factor = cholesky([[(p[i][j] + p[j][i]) / 2 for j in n] for i in n])
+        return [x.ln() if i == j else x for i, row in enumerate(factor) for j, x in enumerate(row)]

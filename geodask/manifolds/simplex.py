@@ -1,0 +1,95 @@
+"""The probability simplex with the Fisher-Rao metric: distributions over n outcomes."""
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from ..arrays.namespace import eps, lane_sum, namespace, root, where
+from .base import Manifold
+from .isometric import Isometric
+from .sphere import Sphere
+
+
+@final
+@dataclass(frozen=True)
+class Simplex(Isometric):
+    """Rows of R^n that are not negative and sum to 1.
+
+    Their square roots are points of a sphere of radius 2, where angles are half distances: two
+    distributions lie at most pi apart, where no outcome is possible in both (Amari and Nagaoka,
+    Methods of information geometry, 2000, 2.2). Where an outcome is impossible, so are tangent
+    vectors: distances are defined, logs are NaN or leave the outcome impossible.
+    """
+
+    smallest_n: ClassVar[int] = 2
+
+    # --- points and tangent vectors -------------------------------------------------------------
+
+    def project(self, x: Any) -> Any:
+        """x over its sum. NaN where a coordinate is negative, or all are zero."""
+        xp = namespace(x)
+        total = xp.sum(x, axis=-1, keepdims=True)
+        sound = (xp.min(x, axis=-1, keepdims=True) >= 0) & (total > 0)
+        return x / where(sound, total, math.nan)
+
+    def to_tangent(self, p: Any, v: Any) -> Any:
+        return v - p * namespace(p, v).sum(v, axis=-1, keepdims=True)
+
+    complaint_texts: ClassVar[dict[int, str]] = {
+        **Manifold.complaint_texts,
+        2: "has a negative coordinate",
+        3: "does not sum to 1",
+    }
+    mended_by_project: ClassVar[frozenset[int]] = frozenset({3})
+
+    def complaints(self, p: Any) -> Any:
+        xp = namespace(p)
+        p, tolerance = xp.astype(p, xp.float64), 2 * math.sqrt(self.n) * eps(p)
+        total = lane_sum(p)
+        code = xp.astype(xp.abs(total - 1) > tolerance, xp.int8) * 3
+        code = xp.where(xp.min(p, axis=-1) < 0, xp.full_like(code, 2), code)
+        return xp.where(xp.isfinite(total), code, xp.full_like(code, 1))
+
+    def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
+        """Uniform on the simplex."""
+        shape = (shape,) if isinstance(shape, int) else shape
+        return self.project(np.random.default_rng(seed).exponential(size=(*shape, self.n)))
+
+    def room(self, p: Any) -> Any:
+        """The distance to where the first outcome becomes impossible."""
+        xp = namespace(p)
+        return 2 * xp.asin(xp.sqrt(xp.min(p, axis=-1)))
+
+    # --- images ---------------------------------------------------------------------------------
+
+    @property
+    def image(self) -> Sphere:
+        return Sphere(self.n, curvature=0.25)
+
+    def canonical(self, x: Any) -> Any:
+        xp = namespace(x)
+        x = xp.astype(x, xp.float64)
+        return x / lane_sum(x)[..., None]
+
+    def to_image(self, p: Any) -> Any:
+        return root(p)
+
+    def from_image(self, x: Any) -> Any:
+        """The squares. NaN where a coordinate is negative: a geodesic ends at the boundary."""
+        return where((namespace(x).min(x, axis=-1) >= 0)[..., None], x * x, math.nan)
+
+    def push(self, p: Any, u: Any) -> Any:
+        return u / (2 * root(p))
+
+    def pull(self, p: Any, y: Any) -> Any:
+        return 2 * root(p) * y
+
+    def blur(self, p: Any) -> Any:
+        # Two roundings a coordinate, that of the root and half of those before it.
+        return 0 * p[..., 0] + 2.0**-50
+
+    def exact_image(self, p: list[Decimal]) -> list[Decimal]:
+        return [each.sqrt() for each in p]
