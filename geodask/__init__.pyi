@@ -23,6 +23,7 @@ from .manifolds import Manifold as Manifold
 from .manifolds import PoincareBall as PoincareBall
 from .manifolds import Simplex as Simplex
 from .manifolds import SPDLogCholesky as SPDLogCholesky
+from .manifolds import SPDLogEuclidean as SPDLogEuclidean
 from .manifolds import Sphere as Sphere
 from .monitor.report import report as report
 from .ops.components import connected_components as connected_components

@@ -23,7 +23,7 @@ MANIFOLDS = [
     *(gd.PoincareBall(n, curvature=K) for n, K in ((1, -1.0), (2, -0.25), (6, -1.0))),
     *(space(n, curvature=K) for space in MODELS for n, K in ((2, -1.0), (5, -0.25))),
     *(gd.Simplex(n) for n in (2, 3, 17)),
-    *(gd.SPDLogCholesky(n) for n in (1, 2, 5)),
+    *(space(n) for space in (gd.SPDLogCholesky, gd.SPDLogEuclidean) for n in (1, 2, 5)),
     gd.EuclideanMatrices(2, 3),
 ]
 KINDS = [
@@ -59,7 +59,7 @@ def hard_matrices(n: int) -> np.ndarray:
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
     spectra = [np.ones(n), 1 + 1e-9 * np.arange(n), 10.0 ** -np.arange(n), np.logspace(0, -4, n)]
     found = [(axes * values) @ axes.T for values in spectra for axes in (np.eye(n), turn)]
-    whole = np.array([part * scale for part in found for scale in (1e-6, 1, 1e6)])
+    whole = np.array([part * scale for part in found for scale in (1e-3, 1, 1e3)])
     return (whole + np.swapaxes(whole, 1, 2)) / 2
 
 

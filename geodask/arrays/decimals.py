@@ -1,6 +1,6 @@
 """Stored rows in decimal arithmetic, whose digits are as many as one asks for."""
 
-from decimal import Decimal
+from decimal import Decimal, getcontext
 from typing import Any
 
 import numpy as np
@@ -22,3 +22,40 @@ def cholesky(p: list[list[Decimal]]) -> list[list[Decimal]]:
             row.append(rest.sqrt() if i == j else rest / lower[j][j])
         lower.append(row)
     return lower
+
+
+def logarithm(p: list[list[Decimal]]) -> list[list[Decimal]]:
+    """The logarithm of a symmetric positive definite matrix, by Jacobi's rotations."""
+    n = len(p)
+    a = [list(row) for row in p]
+    vectors = [[Decimal(i == j) for j in range(n)] for i in range(n)]
+    small = Decimal(10) ** -getcontext().prec
+    while True:
+        size = sum((abs(x) for row in a for x in row), Decimal(0))
+        far = [(i, j) for i in range(n) for j in range(i) if abs(a[i][j]) > small * size]
+        if not far:
+            break
+        for i, j in far:
+            _rotate(a, vectors, i, j)
+    logs = [a[k][k].ln() for k in range(n)]
+    return [
+        [sum((u[k] * logs[k] * v[k] for k in range(n)), Decimal(0)) for v in vectors]
+        for u in vectors
+    ]
+
+
+def _rotate(a: list[list[Decimal]], vectors: list[list[Decimal]], i: int, j: int) -> None:
+    """Turns axes i and j, so that a[i][j] vanishes."""
+    if a[i][j] == 0:
+        return
+    theta = (a[j][j] - a[i][i]) / (2 * a[i][j])
+    t = 1 / (abs(theta) + (theta * theta + 1).sqrt())
+    t = t if theta >= 0 else -t
+    c = 1 / (t * t + 1).sqrt()
+    s = t * c
+    for row in (*a, *vectors):
+        row[i], row[j] = c * row[i] - s * row[j], s * row[i] + c * row[j]
+    a[i], a[j] = (
+        [c * x - s * y for x, y in zip(a[i], a[j], strict=True)],
+        [s * x + c * y for x, y in zip(a[i], a[j], strict=True)],
+    )

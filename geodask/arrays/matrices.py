@@ -5,12 +5,26 @@ from typing import Any
 
 import numpy as np
 
-from .namespace import namespace, where
+from .namespace import is_host, namespace, where
 
 
 def transpose(a: Any) -> Any:
     """Each matrix with rows for columns."""
     return namespace(a).matrix_transpose(a)
+
+
+def product(a: Any, b: Any) -> Any:
+    """a b, with the same bytes whatever the batch.
+
+    That of numpy goes through the matrices one by one; those of torch are taken together, and add
+    in an order that depends on how many there are.
+    """
+    if is_host(a):
+        return a @ b
+    total = a[..., :, :1] * b[..., :1, :]
+    for k in range(1, a.shape[-1]):
+        total = total + a[..., :, k : k + 1] * b[..., k : k + 1, :]
+    return total
 
 
 def symmetric(a: Any) -> Any:

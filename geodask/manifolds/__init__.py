@@ -5,6 +5,7 @@ from .euclidean import Euclidean as Euclidean
 from .euclidean_matrices import EuclideanMatrices as EuclideanMatrices
 from .halfspace import HalfSpace as HalfSpace
 from .log_cholesky import SPDLogCholesky as SPDLogCholesky
+from .log_euclidean import SPDLogEuclidean as SPDLogEuclidean
 from .lorentz import Lorentz as Lorentz
 from .poincare import PoincareBall as PoincareBall
 from .polar import HyperbolicPolar as HyperbolicPolar

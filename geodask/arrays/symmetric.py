@@ -1,0 +1,111 @@
+"""Functions of symmetric matrices, and their derivatives: batches (*batch, n, n).
+
+f(p) = V f(w) V^T for the eigenvalues w of p. Its derivative along u has, in the axes of V, the
+entries of u there times f[w_i, w_j]: divided differences f[a, b] = (f(a) - f(b)) / (a - b), here in
+forms that keep their digits where eigenvalues are close or equal (Daleckii and Krein; Higham,
+Functions of matrices, 2008, 3.2). torch differentiates both: its own derivative of eigenvectors is
+infinite at equal eigenvalues.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from array_api_compat import is_torch_array
+
+from .matrices import product, symmetric, transpose
+from .namespace import eps, namespace, where
+from .series import sinhc
+
+
+class Function(NamedTuple):
+    """A function of a real number, by which one of symmetric matrices is meant."""
+
+    value: Callable[[Any], Any]
+    difference: Callable[[Any, Any], Any]
+    """f[a, b]: of arrays that broadcast, f'(a) where both are equal."""
+    curve: Callable[[Any], Any]
+    """f''(a)."""
+
+
+def _log_difference(a: Any, b: Any) -> Any:
+    # log(a / b) = 2 atanh(r) with r = (a - b) / (a + b).
+    xp = namespace(a, b)
+    r = (a - b) / (a + b)
+    small = xp.abs(r) < eps(r) ** 0.25
+    safe = where(~small, r, 0.5)
+    return 2 / (a + b) * xp.where(small, 1 + r * r / 3, xp.atanh(safe) / safe)
+
+
+LOG = Function(
+    value=lambda a: namespace(a).log(a),
+    difference=_log_difference,
+    curve=lambda a: -1 / (a * a),
+)
+EXP = Function(
+    value=lambda a: namespace(a).exp(a),
+    difference=lambda a, b: namespace(a, b).exp((a + b) / 2) * sinhc((a - b) / 2),
+    curve=lambda a: namespace(a).exp(a),
+)
+
+
+def eigh(p: Any) -> tuple[Any, Any]:
+    """Eigenvalues (..., n), the least first, and vectors (..., n, n).
+
+    On the host by numpy, which takes one matrix after the other: in torch the last digits of one
+    depend on how many come with it.
+    """
+    if is_torch_array(p) and p.device.type == "cpu":
+        xp = namespace(p)
+        return tuple(xp.asarray(each) for each in np.linalg.eigh(p.numpy()))
+    return namespace(p).linalg.eigh(p)
+
+
+def of(function: Function, p: Any) -> Any:
+    """The function of symmetric matrices p."""
+    if is_torch_array(p) and p.requires_grad:
+        from .differentiable import Value
+
+        return Value.apply(p, function)
+    values, vectors = eigh(p)
+    return turned(function.value(values)[..., None, :] * vectors, transpose(vectors))
+
+
+def along(function: Function, p: Any, u: Any) -> Any:
+    """Its derivative at p along symmetric matrices u."""
+    if is_torch_array(p) and (p.requires_grad or u.requires_grad):
+        from .differentiable import Slope
+
+        return Slope.apply(p, u, function)
+    values, vectors = eigh(p)
+    inside = differences(function, values) * (transpose(vectors) @ u @ vectors)
+    return turned(vectors @ inside, transpose(vectors))
+
+
+def differences(function: Function, values: Any) -> Any:
+    """f[w_i, w_j] of eigenvalues: (..., n, n)."""
+    return function.difference(values[..., :, None], values[..., None, :])
+
+
+def second_differences(function: Function, values: Any) -> Any:
+    """f[w_i, w_j, w_k] of eigenvalues: (..., n, n, n).
+
+    Where all three are nearly equal, half of the second derivative; else from two first ones that
+    are farthest apart, which loses as many digits as they are closer than 1.
+    """
+    xp = namespace(values)
+    a, b, c = values[..., :, None, None], values[..., None, :, None], values[..., None, None, :]
+    first = differences(function, values)
+    ab, bc, ac = first[..., :, :, None], first[..., None, :, :], first[..., :, None, :]
+    size = xp.abs(a) + xp.abs(b) + xp.abs(c)
+    wide_ac, wide_ab = xp.abs(a - c), xp.abs(a - b)
+    by_ac = xp.where(wide_ac > 0, (ab - bc) / where(wide_ac > 0, a - c, 1.0), 0 * (ab - bc))
+    by_ab = xp.where(wide_ab > 0, (ac - bc) / where(wide_ab > 0, a - b, 1.0), 0 * (ac - bc))
+    apart = xp.where(wide_ac >= wide_ab, by_ac, by_ab)
+    close = xp.maximum(wide_ac, wide_ab) <= eps(values) ** 0.5 * size
+    return xp.where(close, function.curve((a + b + c) / 3) / 2, apart)
+
+
+def turned(left: Any, right: Any) -> Any:
+    """A product that is symmetric but for rounding, without that."""
+    return symmetric(product(left, right))

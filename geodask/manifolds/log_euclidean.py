@@ -1,0 +1,75 @@
+"""Symmetric positive definite matrices with the log-Euclidean metric."""
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, final
+
+from ..arrays.decimals import logarithm
+from ..arrays.matrices import (
+    diagonal,
+    from_lower,
+    lower,
+    lowest_and_highest,
+    transpose,
+    with_diagonal,
+)
+from ..arrays.namespace import namespace, norm
+from ..arrays.symmetric import EXP, LOG, along, of
+from .euclidean import Euclidean
+from .isometric import Isometric
+from .spd import SPD
+
+
+@final
+@dataclass(frozen=True)
+class SPDLogEuclidean(SPD, Isometric):
+    """Symmetric positive definite n x n matrices; distances are those of their logarithms.
+
+    A flat space: its geodesics are straight lines of logarithms (Arsigny, Fillard, Pennec and
+    Ayache, Geometric means in a novel vector space structure on symmetric positive-definite
+    matrices, 2007).
+    """
+
+    @property
+    def image(self) -> Euclidean:
+        return Euclidean(self.dim)
+
+    def to_image(self, p: Any) -> Any:
+        return _flat(of(LOG, p))
+
+    def from_image(self, x: Any) -> Any:
+        return of(EXP, self._matrix(x))
+
+    def push(self, p: Any, u: Any) -> Any:
+        xp = namespace(p, u)
+        return _flat(along(LOG, p + xp.zeros_like(u), u + xp.zeros_like(p)))
+
+    def pull(self, p: Any, y: Any) -> Any:
+        y = self._matrix(y)
+        xp = namespace(p, y)
+        return along(EXP, of(LOG, p + xp.zeros_like(y)), y + xp.zeros_like(p))
+
+    def _matrix(self, x: Any) -> Any:
+        """The symmetric matrix of a row."""
+        part = from_lower(x, self.n) / math.sqrt(2)
+        whole = part + transpose(part)
+        return with_diagonal(whole, diagonal(from_lower(x, self.n)))
+
+    def blur(self, p: Any) -> Any:
+        # Eigenvalues are those of p + e with |e| of some n roundings of |p| (Higham, Accuracy and
+        # stability of numerical algorithms, 2002, 1.8), and a logarithm moves by as much as its
+        # number does, relatively; then rounding of the logarithms and their product.
+        least, largest = lowest_and_highest(p)
+        share = 8 * self.n * 2.0**-52
+        return share * (math.sqrt(self.n) * largest / least + norm(self.to_image(p)))
+
+    def exact_image(self, p: list[list[Decimal]]) -> list[Decimal]:
+        n, root = range(self.n), Decimal(2).sqrt()
+        log = logarithm([[(p[i][j] + p[j][i]) / 2 for j in n] for i in n])
+        return [log[i][j] * (1 if i == j else root) for i in n for j in range(i + 1)]
+
+
+def _flat(a: Any) -> Any:
+    """Symmetric matrices as rows of as long: entries off the diagonal stand for two."""
+    return lower(with_diagonal(a * math.sqrt(2), diagonal(a)))
