@@ -1,0 +1,141 @@
+"""Spaces that are carried over by a map get every operation: neighbours, pairs, means, verbs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+import geodask as gd
+
+SPACES = [
+    (gd.Simplex(5), "float32"),
+    (gd.SPDLogCholesky(3), "float64"),
+    (gd.SPDLogEuclidean(4), "float32"),
+    (gd.EuclideanMatrices(2, 3), "float32"),
+]
+every_space = pytest.mark.parametrize(("on", "dtype"), SPACES, ids=lambda part: str(part))
+
+
+@pytest.fixture
+def x(on: gd.Manifold, dtype: str, tmp_path: Path) -> gd.Points:
+    gd.points(on.random(600, seed=1).astype(dtype), on).save(tmp_path / "x.zarr")
+    return gd.open(tmp_path / "x.zarr")
+
+
+def distances(x: gd.Points) -> np.ndarray:
+    rows = x.manifold.canonical(x.read(0, len(x)))
+    found = x.manifold.dist(rows[:, None], rows[None])
+    np.fill_diagonal(found, np.inf)
+    return found
+
+
+@pytest.mark.usefixtures("small_tasks")
+@every_space
+def test_neighbours_are_exact_and_certified(x: gd.Points) -> None:
+    found = gd.knn(x, k=4).persist()
+    truth = distances(x)
+    assert np.array_equal(found.indices.compute(), np.argsort(truth, axis=1)[:, :4])
+    assert np.allclose(found.distances.compute(), np.sort(truth, axis=1)[:, :4], rtol=1e-9)
+    assert found.report.certified == 1.0
+    audit = found.audit(rows=8)
+    assert (audit.wrong, audit.undecided) == (0, 0)
+    assert audit.distance_error < 1e-12
+
+
+@every_space
+def test_pairs_and_all_distances(x: gd.Points) -> None:
+    truth = distances(x)
+    radius = float(np.quantile(truth, 0.01))
+    found = gd.within(x, radius=radius).compute()
+    upper = np.triu(np.ones_like(truth, bool), 1)
+    assert len(found.row) == (truth[upper] <= radius).sum()
+    np.fill_diagonal(truth, 0.0)
+    assert np.allclose(gd.pairwise(x[:40]).compute().distances, truth[:40, :40], atol=1e-12)
+
+
+@every_space
+def test_the_mean_has_logs_that_sum_to_zero(x: gd.Points) -> None:
+    found = gd.mean(x, tol=1e-10).compute()
+    rows = x.manifold.canonical(x.read(0, len(x)))
+    assert found.converged
+    assert x.manifold.check(found.point[None]) is None
+    rest = x.manifold.norm(found.point, x.manifold.log(found.point, rows).mean(axis=0))
+    assert rest <= 1e-8
+    assert found.variance == pytest.approx(np.mean(x.manifold.dist(found.point, rows) ** 2))
+
+
+@every_space
+def test_verbs_take_rows_of_any_shape(x: gd.Points) -> None:
+    y, shape = x[::-1], x.manifold.point_shape
+    v = gd.log_map(x, y)
+    assert v.shape == (600, *shape)
+    there = gd.exp_map(x, v)
+    tolerance = 1e-5 if x.dtype == np.float32 else 1e-9
+    rows, ends = y.read(0, 600), there.read(0, 600)
+    assert abs(ends - rows).max() <= tolerance * (1 + abs(rows).max())
+    assert gd.transport(x, y, v).compute().shape == (600, *shape)
+    assert gd.midpoint(x, y).shape == (600, *shape)
+    assert np.allclose(gd.norm(x, v).compute(), gd.dist(x, y).compute(), rtol=1e-4)
+
+
+def test_the_simplex_has_the_angle_of_square_roots() -> None:
+    p, q = np.array([0.5, 0.5, 0.0]), np.array([0.0, 0.5, 0.5])
+    assert gd.Simplex(3).dist(p, q) == pytest.approx(2 * np.arccos(0.5))
+    assert gd.Simplex(2).dist(np.eye(2)[0], np.eye(2)[1]) == pytest.approx(np.pi)
+    assert np.isnan(gd.Simplex(2).exp(np.array([0.5, 0.5]), np.array([2.0, -2.0]))).all()
+
+
+def test_matrices_have_the_distance_of_their_logarithms() -> None:
+    on = gd.SPDLogEuclidean(4)
+    p, q = on.random(2, seed=3)
+    logs: Any = [scipy.linalg.logm(each) for each in (p, q)]
+    assert on.dist(p, q) == pytest.approx(np.linalg.norm(logs[0] - logs[1]), rel=1e-12)
+    other = gd.SPDLogCholesky(4)
+    a, b = np.linalg.cholesky(p), np.linalg.cholesky(q)
+    steps = np.tril(a - b, -1), np.log(np.diag(a)) - np.log(np.diag(b))
+    expected = np.hypot(*map(np.linalg.norm, steps))
+    assert other.dist(p, q) == pytest.approx(expected, rel=1e-12)
+
+
+WRONG = {
+    gd.Simplex(3): {
+        "negative": [-0.5, 0.5, 1.0],
+        "sum": [0.2, 0.2, 0.2],
+        "NaN": [np.nan, 0.5, 0.5],
+    },
+    gd.SPDLogEuclidean(2): {
+        "not symmetric": [[1.0, 0.5], [0.0, 1.0]],
+        "not positive definite": [[1.0, 1.0], [1.0, 1.0]],
+        "NaN": [[np.inf, 0.0], [0.0, 1.0]],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("on", "said", "row"),
+    [(on, said, row) for on, some in WRONG.items() for said, row in some.items()],
+)
+def test_rows_that_are_no_points_are_refused(on: gd.Manifold, said: str, row: Any) -> None:
+    rows = on.random(3, seed=0)
+    rows[1] = row
+    with pytest.raises(gd.NotOnManifoldError, match=f"row 1 .*{said}"):
+        gd.points(rows, on)
+
+
+def test_what_can_be_mended_is() -> None:
+    on = gd.SPDLogEuclidean(2)
+    mended = gd.points(np.array([[[2.0, 0.5], [0.0, 1.0]]]), on, project=True)
+    assert mended.read(0, 1).tolist() == [[[2.0, 0.25], [0.25, 1.0]]]
+    counts = gd.points(np.array([[1.0, 3.0, 4.0]]), gd.Simplex(3), project=True)
+    assert counts.read(0, 1).tolist() == [[0.125, 0.375, 0.5]]
+    with pytest.raises(gd.NotOnManifoldError):
+        gd.points(np.array([[[1.0, 2.0], [2.0, 1.0]]]), on, project=True)
+
+
+def test_shapes_are_checked() -> None:
+    with pytest.raises(gd.PointShapeError, match="columns"):
+        gd.EuclideanMatrices(2, 0)
+    with pytest.raises(gd.PointShapeError):
+        gd.points(np.zeros((3, 4)), gd.SPDLogEuclidean(2))
