@@ -36,6 +36,8 @@ class Stats:
     """Pairs of rows considered."""
     measured: int = 0
     """Pairs whose rank was computed in float64."""
+    flops: int = 0
+    """Floating-point operations of the work, as `Plan.explain` states them."""
     flagged: int = 0
     """Rows that came out undefined (NaN), such as a log at the cut locus; of a matrix, rows of each
     tile that was computed."""
@@ -115,6 +117,8 @@ class About:
     """The blocks that were not stored; of an iteration, the step that comes next."""
     slots: int = 0
     """Tasks that run side by side."""
+    device: str = ""
+    """What they compute with, and the precision of surrogates."""
     task_bytes: int = 0
     """The memory that the plan states for a task, beyond its process."""
     flops: float = 0.0

@@ -42,6 +42,8 @@ class Run:
     stats: Stats = field(default_factory=Stats)
     found: int = 0
     """Tasks that others have done meanwhile."""
+    flops: float = 0.0
+    """Floating-point operations of a unit of work."""
 
     def __post_init__(self) -> None:
         self._bare = Group(self.group.objects, self.group.path, self.group.body)
@@ -182,6 +184,8 @@ class Run:
         except Exception as error:
             self._take_failure(task, error)
             return
+        work = self.job.operation.work(self.job.layout, task.block, task.panel)
+        done.stats.flops = round(work * self.flops)
         self.stats.add(done.stats)
         replaced = self._partial_keys(task.block) if task.panel is None else []
         self._marks.add(done.digests, done.stats, replaced)
@@ -193,7 +197,6 @@ class Run:
                 self._line_up(Task(task.block, None), first=True)
         if self._marks.due:
             self._mark()
-        work = self.job.operation.work(self.job.layout, task.block, task.panel)
         label, finishes = self._label(task), task.panel is None
         what = done.stats, label, task.block, done.worker, finishes, done.rows
         self.watch(TaskDone(work, *what))

@@ -251,6 +251,8 @@ class Execution:
         """The report of the group, in which nothing is missing any more."""
         how = self.current.on_error, dict(self.current.killed)
         run = Run(job, group, self.engine, self.name, watch, self._check_unchanged, *how)
+        whole = self.work(job, missing_tasks(None, job.layout))
+        run.flops = self._cost.flops / whole if whole else 0.0
         try:
             with self.engine.computing():
                 if job.layout.iterative:
@@ -273,16 +275,15 @@ class Execution:
         return report
 
     def _report(self, run: Run, begin: float, stored: int) -> dict[str, Any]:
-        group, manifold = run.group, self.inputs[0].manifold
-        surrogates = {manifold.precision(asked) for _, asked in self._places}
+        group, (device, surrogate) = run.group, self._computing
         facts = {
             "operation": self.operation.name,
             "key": self.key,
             "url": group.name,
             "cache_hit": False,
             "seconds": time.perf_counter() - begin,
-            "device": " and ".join(sorted({device for device, _ in self._places})),
-            "surrogate": " and ".join(sorted(surrogates)),
+            "device": device,
+            "surrogate": surrogate,
             "blocks_computed": run.stats.tasks,
             "blocks_stored": stored + run.found,
             "certified": self._certified(group),
@@ -290,6 +291,14 @@ class Execution:
         stats = noted(group) if group.extras else run.stats
         facts["reused"] = run.job.operation.account(stats)
         return make_report(facts, stats)
+
+    @property
+    def _computing(self) -> tuple[str, str]:
+        """The devices of all processes, and the precisions of surrogates, in words."""
+        precision = self.inputs[0].manifold.precision
+        kinds = {device for device, _ in self._places}, {precision(x) for _, x in self._places}
+        device, surrogate = (" and ".join(sorted(each)) for each in kinds)
+        return device, surrogate
 
     @property
     def _space(self) -> str:
@@ -307,6 +316,7 @@ class Execution:
             blocks=job.layout.blocks,
             missing=tuple(dict.fromkeys(task.block for task in todo)),
             slots=self.engine.slots,
+            device=", ".join(self._computing),
             task_bytes=self._cost.task_bytes,
             flops=self._cost.flops,
             bytes_to_read=self._cost.bytes_read,

@@ -59,6 +59,12 @@ class SPD(Manifold):
         least, largest = lowest_and_highest(xp.astype(p, xp.float64))
         return least > self.n * 2.0**-52 * largest
 
+    def near_limit(self, x: Any) -> Any:
+        """Whether rounding of the stored numbers moves the least eigenvalue by a sixteenth or more
+        of itself: such a matrix is ill-conditioned."""
+        least, largest = lowest_and_highest(self.canonical(x))
+        return least <= 16 * self.n * eps(x) * largest
+
     def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
         """Exponentials of symmetric matrices whose entries have standard deviation 1 / sqrt(n)."""
         shape = (shape,) if isinstance(shape, int) else shape

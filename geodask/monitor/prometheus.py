@@ -18,6 +18,7 @@ COUNTS = {
     "rows": "Rows of finished output",
     "pairs": "Pairs of rows considered",
     "measured": "Pairs whose rank was computed in float64",
+    "flops": "Floating-point operations of the work, as plans state them",
     "flagged": "Rows that came out undefined",
     "near_limit": "Input rows whose coordinates have few digits left",
     "bytes_read": "Bytes of input rows read",

@@ -95,7 +95,15 @@ def _result(found: dict[str, Any]) -> str:
     }
     counts = {
         said(name): f"{stats[name]:,}"
-        for name in ("rows", "pairs", "measured", "bytes_read", "bytes_moved", "bytes_written")
+        for name in (
+            "rows",
+            "pairs",
+            "measured",
+            "flops",
+            "bytes_read",
+            "bytes_moved",
+            "bytes_written",
+        )
     }
     times = stages(stats)
     whole = max(1e-9, sum(times.values()))

@@ -72,6 +72,7 @@ def runs(view: dict[str, Any]) -> str:
             [
                 f'<span title="{escape(run["key"])}">{escape(title)}</span>',
                 escape(run["manifold"]) or NOTHING,
+                escape(run["device"]) or NOTHING,
                 f'<span class="{kind}">{state}{step}</span>',
                 bar,
                 f"{count(run['stats']['tasks'])}",
@@ -84,11 +85,23 @@ def runs(view: dict[str, Any]) -> str:
                 NOTHING if more is None else format_time(more),
             ]
         )
-    heads = ["plan", "space", "state", "done", "tasks", "rows", "work", "flop/s", "time", "left"]
+    heads = [
+        "plan",
+        "space",
+        "on",
+        "state",
+        "done",
+        "tasks",
+        "rows",
+        "work",
+        "flop/s",
+        "time",
+        "left",
+    ]
     if not rows:
         return titled("Plans", quiet("None has run yet. Run one, and it is here at once:"
                        " <code>gd.knn(x, k=10).persist()</code>"))  # fmt: skip
-    return titled("Plans", table(heads, rows, numbers=range(4, 10)))
+    return titled("Plans", table(heads, rows, numbers=range(5, 11)))
 
 
 def cache(view: dict[str, Any]) -> str:
