@@ -18,7 +18,7 @@ _HOMES = {
     "engine.store": "store",
     "manifolds": (
         "Euclidean EuclideanMatrices HalfSpace HyperbolicPolar Lorentz Manifold PoincareBall "
-        "SPDLogCholesky SPDLogEuclidean Simplex Sphere"
+        "SPDAffineInvariant SPDLogCholesky SPDLogEuclidean Simplex Sphere"
     ),
     "ops.components": "connected_components",
     "ops.hyperbolic": (

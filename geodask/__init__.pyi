@@ -22,6 +22,7 @@ from .manifolds import Lorentz as Lorentz
 from .manifolds import Manifold as Manifold
 from .manifolds import PoincareBall as PoincareBall
 from .manifolds import Simplex as Simplex
+from .manifolds import SPDAffineInvariant as SPDAffineInvariant
 from .manifolds import SPDLogCholesky as SPDLogCholesky
 from .manifolds import SPDLogEuclidean as SPDLogEuclidean
 from .manifolds import Sphere as Sphere

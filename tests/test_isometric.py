@@ -13,6 +13,8 @@ SPACES = [
     (gd.Simplex(5), "float32"),
     (gd.SPDLogCholesky(3), "float64"),
     (gd.SPDLogEuclidean(4), "float32"),
+    (gd.SPDAffineInvariant(3), "float64"),
+    (gd.SPDAffineInvariant(4), "float32"),
     (gd.EuclideanMatrices(2, 3), "float32"),
 ]
 every_space = pytest.mark.parametrize(("on", "dtype"), SPACES, ids=lambda part: str(part))
@@ -139,3 +141,32 @@ def test_shapes_are_checked() -> None:
         gd.EuclideanMatrices(2, 0)
     with pytest.raises(gd.PointShapeError):
         gd.points(np.zeros((3, 4)), gd.SPDLogEuclidean(2))
+
+
+def test_the_affine_invariant_distance_is_that_of_all_congruences() -> None:
+    on = gd.SPDAffineInvariant(4)
+    p, q, a = *on.random(2, seed=3), np.random.default_rng(4).standard_normal((4, 4))
+    values = scipy.linalg.eigvalsh(q, p)
+    assert on.dist(p, q) == pytest.approx(np.linalg.norm(np.log(values)), rel=1e-13)
+    assert on.dist(a @ p @ a.T, a @ q @ a.T) == pytest.approx(on.dist(p, q), rel=1e-11)
+    u = np.array([[1e-9, 0.0], [0.0, -2e-9]])
+    near = gd.SPDAffineInvariant(2)
+    assert near.dist(np.eye(2), np.eye(2) + u) == pytest.approx(np.sqrt(5) * 1e-9, rel=1e-8)
+    assert near.dist(p[:2, :2], p[:2, :2]) == 0.0
+
+
+@pytest.mark.parametrize("condition", [1e2, 1e6, 1e10])
+def test_a_lower_bound_never_hides_a_pair(condition: float) -> None:
+    """Ill-conditioned matrices around far apart centres, some equal, against brute force."""
+    on, rng = gd.SPDAffineInvariant(3), np.random.default_rng(7)
+    turns = np.linalg.qr(rng.standard_normal((400, 3, 3)))[0]
+    spectra = np.exp(rng.uniform(0, np.log(condition), (400, 3)))
+    rows = (turns * spectra[:, None]) @ np.swapaxes(turns, 1, 2)
+    rows = (rows + np.swapaxes(rows, 1, 2)) / 2
+    rows[50:60] = rows[0]
+    found = gd.knn(gd.points(rows, on), k=5).compute()
+    ranks = on.rank(rows[:, None], rows[None])
+    np.fill_diagonal(ranks, np.inf)
+    truth = np.lexsort((np.broadcast_to(np.arange(400), ranks.shape), ranks), axis=1)[:, :5]
+    assert np.array_equal(found.indices, truth)
+    assert found.audit(rows=4).wrong == 0

@@ -59,3 +59,24 @@ def _rotate(a: list[list[Decimal]], vectors: list[list[Decimal]], i: int, j: int
         [c * x - s * y for x, y in zip(a[i], a[j], strict=True)],
         [s * x + c * y for x, y in zip(a[i], a[j], strict=True)],
     )
+
+
+def lower_inverse(lower: list[list[Decimal]]) -> list[list[Decimal]]:
+    """The inverse of a lower triangle, as whole rows."""
+    n = len(lower)
+    found = [[Decimal(0)] * n for _ in range(n)]
+    for j in range(n):
+        for i in range(j, n):
+            rest = sum((lower[i][k] * found[k][j] for k in range(j, i)), Decimal(0))
+            found[i][j] = (Decimal(i == j) - rest) / lower[i][i]
+    return found
+
+
+def product(a: list[list[Decimal]], b: list[list[Decimal]]) -> list[list[Decimal]]:
+    """The product of two matrices."""
+    columns = list(zip(*b, strict=True))
+    return [[_dot(row, column) for column in columns] for row in a]
+
+
+def _dot(u: Any, v: Any) -> Decimal:
+    return sum((x * y for x, y in zip(u, v, strict=True)), Decimal(0))

@@ -1,5 +1,6 @@
 """Batches of small square matrices: (*batch, n, n)."""
 
+import math
 from functools import cache
 from typing import Any
 
@@ -55,6 +56,18 @@ def from_lower(x: Any, n: int) -> Any:
     xp = namespace(x)
     padded = xp.concat([x, xp.zeros_like(x[..., :1])], axis=-1)
     return xp.reshape(_picked(padded, _places(n)[1]), (*x.shape[:-1], n, n))
+
+
+def flat_symmetric(a: Any) -> Any:
+    """Symmetric matrices as rows of as long: entries off the diagonal stand for two."""
+    return lower(with_diagonal(a * math.sqrt(2), diagonal(a)))
+
+
+def from_flat(x: Any, n: int) -> Any:
+    """The symmetric matrices of such rows."""
+    part = from_lower(x, n)
+    half = part / math.sqrt(2)
+    return with_diagonal(half + transpose(half), diagonal(part))
 
 
 def half_lower(a: Any) -> Any:

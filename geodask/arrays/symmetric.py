@@ -49,6 +49,29 @@ EXP = Function(
 )
 
 
+def _log1p_difference(a: Any, b: Any) -> Any:
+    xp = namespace(a, b)
+    r = (a - b) / (2 + a + b)
+    small = xp.abs(r) < eps(r) ** 0.25
+    safe = where(~small, r, 0.5)
+    return 2 / (2 + a + b) * xp.where(small, 1 + r * r / 3, xp.atanh(safe) / safe)
+
+
+LOG1P = Function(
+    value=lambda a: namespace(a).log1p(a),
+    difference=_log1p_difference,
+    curve=lambda a: -1 / (1 + a) ** 2,
+)
+"""log(1 + a)."""
+EXPM1 = Function(value=lambda a: namespace(a).expm1(a), difference=EXP.difference, curve=EXP.curve)
+"""e^a - 1."""
+ROOT = Function(
+    value=lambda a: namespace(a).sqrt(a),
+    difference=lambda a, b: 1 / (namespace(a).sqrt(a) + namespace(b).sqrt(b)),
+    curve=lambda a: -0.25 / a**1.5,
+)
+
+
 def eigh(p: Any) -> tuple[Any, Any]:
     """Eigenvalues (..., n), the least first, and vectors (..., n, n).
 
@@ -59,6 +82,13 @@ def eigh(p: Any) -> tuple[Any, Any]:
         xp = namespace(p)
         return tuple(xp.asarray(each) for each in np.linalg.eigh(p.numpy()))
     return namespace(p).linalg.eigh(p)
+
+
+def eigvalsh(p: Any) -> Any:
+    """Eigenvalues alone, as `eigh`."""
+    if is_torch_array(p) and p.device.type == "cpu" and not p.requires_grad:
+        return namespace(p).asarray(np.linalg.eigvalsh(p.numpy()))
+    return namespace(p).linalg.eigvalsh(p)
 
 
 def of(function: Function, p: Any) -> Any:

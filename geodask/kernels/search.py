@@ -116,8 +116,9 @@ class Search(ABC):
         block = rows_of(self.manifold, self._put(y))
         targets = self.manifold.targets(block, self.queries.frame, self.precision)
         self.pairs += len(self.x) * len(y)
-        # Rows whose bound is not a number (NaN, infinity in the data) cannot be certified.
-        sound = math.isfinite(targets.below) and bool(np.isfinite(to_host(targets.above)).all())
+        # Rows whose bound is not a number (NaN, infinity in the data) cannot be certified. Where a
+        # product proves nothing, because it is a bound from one side alone, `above` is infinite.
+        sound = math.isfinite(targets.below) and not np.isnan(to_host(targets.above)).any()
         self.certified &= np.isfinite(to_host(self.queries.slack)) & sound
         self._fold(block, targets, named)
 
@@ -151,13 +152,14 @@ class HostSearch(Search):
             self._fold_rows(slice(begin, min(begin + TILE[0], len(self.x))), block, targets, named)
 
     def _fold_rows(self, part: slice, block: Rows, targets: Targets, named: Named) -> None:
-        from .scan import pattern_of, scan
+        from .scan import LOWEST, pattern_of, scan
 
         count = part.stop - part.start
         slack = self.queries.slack[part]
         twice = 2 * slack + targets.below
         buffer = tuple(held[:count] for held in self._buffer)
         floors = self._floors(part, targets)
+        proves_nothing = bool(np.isinf(targets.above).all())
         self._measure_all(part, block, targets.beyond, named)
         for begin in range(0, len(block.points), TILE[1]):
             columns = slice(begin, begin + TILE[1])
@@ -165,6 +167,9 @@ class HostSearch(Search):
             patterns = tuple(tile.view(f"{kind}{tile.itemsize}") for kind in "ui")
             hidden = self._hidden.within(part, named.cut(columns))
             patterns[0][hidden] = pattern_of(BEYOND, tile.itemsize)
+            if proves_nothing and (floors <= LOWEST).any():
+                self._measure_first(part, block, begin, tile, named.numbers)
+                floors = self._floors(part, targets)
             starts = np.zeros(count, np.int64)
             bounds = floors, twice, targets.above[columns], self.queries.share
             while scan(patterns, begin, self.best, bounds, starts, buffer):
@@ -187,6 +192,24 @@ class HostSearch(Search):
 
         total = collect(self.best, floors, buffer, self._pairs[0], self._pairs[1])
         self._rank(part, block, self._pairs[0, :total], self._pairs[1, :total], numbers)
+
+    def _measure_first(
+        self, part: slice, block: Rows, begin: int, tile: np.ndarray, numbers: Any
+    ) -> None:
+        """The pairs of a tile whose products are best: where these prove nothing, only what has
+        been measured rules out others. They are not met again."""
+        from .scan import pattern_of
+
+        width = min(self.best, tile.shape[1])
+        if width == 0:
+            return
+        scores = tile if tile.itemsize == 4 else (tile.astype(np.uint32) << 16).view(np.float32)
+        columns = np.argpartition(-scores, width - 1, axis=1)[:, :width]
+        rows = np.repeat(np.arange(len(tile)), width)
+        there = scores[rows, columns.ravel()] > BEYOND
+        rows, columns = rows[there], columns.ravel()[there]
+        self._rank(part, block, rows, columns + begin, numbers)
+        tile.view(f"u{tile.itemsize}")[rows, columns] = pattern_of(BEYOND, tile.itemsize)
 
     def _measure_all(self, part: slice, block: Rows, beyond: Any, named: Named) -> None:
         """Targets that the operands cannot represent, against every query."""

@@ -1,5 +1,6 @@
 """Spaces: one file each. `base` is the interface and the glossary."""
 
+from .affine_invariant import SPDAffineInvariant as SPDAffineInvariant
 from .base import Manifold as Manifold
 from .euclidean import Euclidean as Euclidean
 from .euclidean_matrices import EuclideanMatrices as EuclideanMatrices

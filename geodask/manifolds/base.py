@@ -223,7 +223,8 @@ class Manifold(ABC):
         """The point at time t on the shortest geodesic from p (t = 0) to q (t = 1)."""
         xp = namespace(p)
         t = xp.asarray(t, dtype=p.dtype)
-        return self.exp(p, t[..., None] * self.log(p, q))
+        t = xp.reshape(t, (*t.shape, *[1] * len(self.point_shape)))
+        return self.exp(p, t * self.log(p, q))
 
     def midpoint(self, p: Any, q: Any) -> Any:
         """The point half-way on the shortest geodesic."""

@@ -6,14 +6,7 @@ from decimal import Decimal
 from typing import Any, final
 
 from ..arrays.decimals import logarithm
-from ..arrays.matrices import (
-    diagonal,
-    from_lower,
-    lower,
-    lowest_and_highest,
-    transpose,
-    with_diagonal,
-)
+from ..arrays.matrices import flat_symmetric, from_flat, lowest_and_highest
 from ..arrays.namespace import namespace, norm
 from ..arrays.symmetric import EXP, LOG, along, of
 from .euclidean import Euclidean
@@ -36,25 +29,19 @@ class SPDLogEuclidean(SPD, Isometric):
         return Euclidean(self.dim)
 
     def to_image(self, p: Any) -> Any:
-        return _flat(of(LOG, p))
+        return flat_symmetric(of(LOG, p))
 
     def from_image(self, x: Any) -> Any:
-        return of(EXP, self._matrix(x))
+        return of(EXP, from_flat(x, self.n))
 
     def push(self, p: Any, u: Any) -> Any:
         xp = namespace(p, u)
-        return _flat(along(LOG, p + xp.zeros_like(u), u + xp.zeros_like(p)))
+        return flat_symmetric(along(LOG, p + xp.zeros_like(u), u + xp.zeros_like(p)))
 
     def pull(self, p: Any, y: Any) -> Any:
-        y = self._matrix(y)
+        y = from_flat(y, self.n)
         xp = namespace(p, y)
         return along(EXP, of(LOG, p + xp.zeros_like(y)), y + xp.zeros_like(p))
-
-    def _matrix(self, x: Any) -> Any:
-        """The symmetric matrix of a row."""
-        part = from_lower(x, self.n) / math.sqrt(2)
-        whole = part + transpose(part)
-        return with_diagonal(whole, diagonal(from_lower(x, self.n)))
 
     def blur(self, p: Any) -> Any:
         # Eigenvalues are those of p + e with |e| of some n roundings of |p| (Higham, Accuracy and
@@ -68,8 +55,3 @@ class SPDLogEuclidean(SPD, Isometric):
         n, root = range(self.n), Decimal(2).sqrt()
         log = logarithm([[(p[i][j] + p[j][i]) / 2 for j in n] for i in n])
         return [log[i][j] * (1 if i == j else root) for i in n for j in range(i + 1)]
-
-
-def _flat(a: Any) -> Any:
-    """Symmetric matrices as rows of as long: entries off the diagonal stand for two."""
-    return lower(with_diagonal(a * math.sqrt(2), diagonal(a)))

@@ -1,0 +1,272 @@
+"""Symmetric positive definite matrices with the affine-invariant metric."""
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NamedTuple, final
+
+from ..arrays.decimals import cholesky, logarithm, lower_inverse
+from ..arrays.decimals import product as exact_product
+from ..arrays.matrices import (
+    flat_symmetric,
+    from_flat,
+    lowest_and_highest,
+    product,
+    symmetric,
+    transpose,
+)
+from ..arrays.namespace import lane_sum, like, namespace, norm, sqrt, where, wide
+from ..arrays.symmetric import EXPM1, LOG, LOG1P, ROOT, eigvalsh, of
+from .base import Queries, Rows, Targets, rows_of
+from .euclidean import Euclidean
+from .spd import SPD
+
+CENTRED = 256
+"""Queries whose mean is the centre of the lower bound."""
+STEPS = 4
+"""Steps to that mean: it need not be exact, for the bound holds at every point."""
+
+
+class Roots(NamedTuple):
+    """Canonical matrices, with what their distances are measured by."""
+
+    points: Any
+    inverse: Any
+    """Those of the Cholesky factors: L^-1 for p = L L^T."""
+    condition: Any
+    """(...) The largest eigenvalue over the least."""
+
+
+class Frame(NamedTuple):
+    """The tangent space at a centre, where logarithms are taken."""
+
+    turn: Any
+    """(n, n) L^-1 for the centre."""
+    image: Any
+    """The frame of the flat space."""
+    scale: float
+    length: float
+    """The longest row of the queries, in the scaled frame."""
+    off: Any
+    """(rows,) how far rounding may have taken their logarithms."""
+    condition: Any
+
+
+@final
+@dataclass(frozen=True)
+class SPDAffineInvariant(SPD):
+    """Symmetric positive definite n x n matrices; p and q lie as far apart as their images under
+    any congruence, A p A^T and A q A^T.
+
+    dist^2 is the sum of squared logarithms of the eigenvalues of p^-1 q (Bhatia, Positive definite
+    matrices, 2007, 6.1; Pennec, Fillard and Ayache, A Riemannian framework for tensor computing,
+    2006). Formulas are those at L^-1 p L^-T = 1 of differences, which keep their digits where p and
+    q are close. Neighbours: at any centre logarithms lie no farther apart than points do (Bhatia,
+    6.1.9), so a product of matrices rules out most pairs; it proves none. Of pairs so unlike that
+    float64 loses an eigenvalue beside the largest, some 30 apart, distances may be infinite.
+    """
+
+    @property
+    def injectivity_radius(self) -> float:
+        return math.inf
+
+    # --- geometry -------------------------------------------------------------------------------
+
+    def inner(self, p: Any, u: Any, v: Any) -> Any:
+        xp, low = namespace(p, u, v), _factor(p)
+        found = xp.sum(_carried(low, wide(u)) * _carried(low, wide(v)), axis=(-2, -1))
+        return like(found, p, u, v)
+
+    def norm(self, p: Any, u: Any) -> Any:
+        inside = _carried(_factor(p), wide(u))
+        xp = namespace(inside)
+        return like(norm(xp.reshape(inside, (*inside.shape[:-2], self.size))), p, u)
+
+    def dist(self, p: Any, q: Any) -> Any:
+        step = _carried(_factor(p), wide(q) - wide(p))
+        return like(norm(_logs_beside_1(eigvalsh(step))), p, q)
+
+    def exp(self, p: Any, u: Any) -> Any:
+        low = _factor(p)
+        step = of(EXPM1, _carried(low, wide(u)))
+        return like(symmetric(wide(p) + low @ step @ transpose(low)), p, u)
+
+    def log(self, p: Any, q: Any) -> Any:
+        low = _factor(p)
+        step = of(LOG1P, _carried(low, wide(q) - wide(p)))
+        return like(symmetric(low @ step @ transpose(low)), p, q)
+
+    def transport(self, p: Any, q: Any, u: Any) -> Any:
+        # E u E^T for the root E of q p^-1: in the frame of p that is the root of q.
+        low = _factor(p)
+        half = of(ROOT, _carried(low, wide(q)))
+        inside = half @ _carried(low, wide(u)) @ half
+        return like(symmetric(low @ inside @ transpose(low)), p, q, u)
+
+    # --- tangent vectors in a frame -------------------------------------------------------------
+
+    @property
+    def frame_columns(self) -> int:
+        return self.dim
+
+    def log_frame(self, p: Any, q: Any) -> Any:
+        return flat_symmetric(of(LOG1P, _carried(_factor(p), q - p)))
+
+    def exp_frame(self, p: Any, y: Any) -> Any:
+        low = _factor(p)
+        return symmetric(p + low @ of(EXPM1, from_flat(y, self.n)) @ transpose(low))
+
+    def carry_frame(self, p: Any, q: Any, y: Any) -> Any:
+        low = _factor(p)
+        there = self.transport(p, q, low @ from_flat(y, self.n) @ transpose(low))
+        return flat_symmetric(_carried(_factor(q), there))
+
+    # --- exact neighbours -----------------------------------------------------------------------
+
+    def features(self, x: Any) -> Roots:
+        p = self.canonical(x)
+        least, largest = lowest_and_highest(p)
+        sound = (least > 0)[..., None, None]
+        xp = namespace(p)
+        unit = xp.eye(self.n, dtype=p.dtype, device=p.device)
+        inverse = xp.linalg.inv(xp.linalg.cholesky(xp.where(sound, p, unit)))
+        return Roots(p, where(sound, inverse, math.nan), largest / least)
+
+    def rank(self, p: Any, q: Any) -> Any:
+        """The squared distance, from the better conditioned side: so it is symmetric."""
+        return self._squares(self.features(p), self.features(q))
+
+    def _squares(self, a: Roots, b: Roots) -> Any:
+        xp = namespace(a.points)
+        step = b.points - a.points
+        later = (a.condition > b.condition) | ((a.condition == b.condition) & _descends(step))
+        side = xp.where(later[..., None, None], b.inverse, a.inverse)
+        step = xp.where(later[..., None, None], -step, step)
+        inside = symmetric(product(product(side, step), transpose(side)))
+        logs = _logs_beside_1(eigvalsh(inside))
+        return lane_sum(logs * logs)
+
+    def pair_ranks(self, x: Rows, rows: Any, y: Rows, others: Any) -> Any:
+        xp = namespace(x.features.points)
+        a = Roots(*(xp.take(each, rows, axis=0) for each in x.features))
+        b = Roots(*(xp.take(each, others, axis=0) for each in y.features))
+        return self._squares(a, b)
+
+    def rank_to_dist(self, rank: Any) -> Any:
+        return sqrt(rank)
+
+    def rank_error(self, rank: Any) -> Any:
+        return (self.dim + 16) * 2.0**-52 * rank
+
+    def rank_spread(self, rank: Any, dist: Any) -> Any:
+        return dist * (2 * rank**0.5 + dist)
+
+    def rank_bound(self, rank: Any, p: Any, q: Any) -> Any:
+        xp = namespace(p)
+        condition = xp.minimum(*(_condition(each) for each in (p, q)))
+        return self.rank_error(rank) + self.rank_spread(rank, self._off(rank, condition))
+
+    def _off(self, rank: Any, condition: Any) -> Any:
+        """How far a computed distance may be off.
+
+        What is turned by L^-1 errs by so many roundings of its norm, times the condition of L
+        squared, and its eigenvalues by as much (Golub and Van Loan, Matrix computations, 2013,
+        8.7.2); these lie between e^-dist and e^dist, so a logarithm errs by e^(2 dist) as much.
+        """
+        xp = namespace(rank)
+        return self._roundings * condition * xp.exp(2 * rank**0.5)
+
+    @property
+    def _roundings(self) -> float:
+        return 8 * self.n**1.5 * 2.0**-52
+
+    def exact_rank(self, p: Any, q: Any) -> Decimal:
+        n = range(self.n)
+        p, q = ([[(x[i][j] + x[j][i]) / 2 for j in n] for i in n] for x in (p, q))
+        side = lower_inverse(cholesky(p))
+        turned = [list(row) for row in zip(*side, strict=True)]
+        inside = exact_product(exact_product(side, q), turned)
+        return sum((x * x for row in logarithm(inside) for x in row), Decimal(0))
+
+    # --- the lower bound ------------------------------------------------------------------------
+
+    @property
+    def _image(self) -> Euclidean:
+        return Euclidean(self.dim)
+
+    def queries(self, x: Rows, precision: str) -> Queries:
+        turn = self._centre(x.features.points[:CENTRED, ...])
+        flat, off = self._logs(turn, x.features)
+        found = self._image.queries(rows_of(self._image, flat), precision)
+        inner = found.frame
+        length = float(namespace(off).max(inner.square)) ** 0.5
+        frame = Frame(turn, inner, inner.scale, length, off, x.features.condition)
+        return found._replace(frame=frame)
+
+    def targets(self, y: Rows, frame: Frame, precision: str) -> Targets:
+        xp = namespace(y.points)
+        flat, off = self._logs(frame.turn, y.features)
+        image = rows_of(self._image, flat)
+        found = self._image.targets(image, frame.image, precision)
+        # Logarithms that rounding has moved apart: in the frame by so much, of pairs that lie no
+        # farther apart than the lengths of both rows.
+        moved = float(xp.max(off)) * frame.scale
+        reach = frame.length + float(xp.max(norm((flat - frame.image.centre) * frame.scale)))
+        below = found.below + moved * (2 * reach + moved) / 2
+        # A product is no proof that points are near: the bound is one of distances from below.
+        return found._replace(below=below, above=0 * found.above + math.inf)
+
+    def score(self, rank: Any, queries: Queries) -> Any:
+        frame = queries.frame
+        off = self._off(rank, frame.condition) + frame.off
+        wider = rank + self.rank_error(rank) + self.rank_spread(rank, off)
+        return self._image.score(wider, queries._replace(frame=frame.image))
+
+    def _logs(self, turn: Any, x: Roots) -> tuple[Any, Any]:
+        """Logarithms at a centre as rows, and how far rounding may have taken them."""
+        inside = symmetric(product(product(turn, x.points), transpose(turn)))
+        least, largest = lowest_and_highest(inside)
+        off = self._roundings * (largest / least)
+        flat = flat_symmetric(of(LOG, inside))
+        return flat, off + self._roundings * norm(flat)
+
+    def _centre(self, p: Any) -> Any:
+        """L^-1 for the mean of some matrices, or nearly."""
+        xp = namespace(p)
+        mean = xp.mean(p, axis=0)
+        for _ in range(STEPS):
+            mean = self.exp(mean, xp.mean(self.log(mean, p), axis=0))
+        return xp.linalg.inv(xp.linalg.cholesky(mean))
+
+
+def _factor(p: Any) -> Any:
+    return namespace(p).linalg.cholesky(wide(p))
+
+
+def _carried(low: Any, u: Any) -> Any:
+    """L^-1 u L^-T: what u is where p is the unit matrix."""
+    xp = namespace(low, u)
+    u = u + xp.zeros_like(low)
+    low = low + xp.zeros_like(u)
+    return symmetric(xp.linalg.solve(low, transpose(xp.linalg.solve(low, u))))
+
+
+def _logs_beside_1(values: Any) -> Any:
+    """log(1 + values), infinite where an eigenvalue is lost among the rounding of the largest: then
+    two matrices lie farther apart than float64 can tell."""
+    xp = namespace(values)
+    there = values > -1
+    return where(there, xp.log1p(where(there, values, 0.0)), math.inf)
+
+
+def _condition(p: Any) -> Any:
+    least, largest = lowest_and_highest(p)
+    return largest / least
+
+
+def _descends(step: Any) -> Any:
+    """Whether the first entry that is not 0 is negative: (*batch,)."""
+    xp = namespace(step)
+    flat = xp.reshape(step, (*step.shape[:-2], step.shape[-1] ** 2))
+    first = xp.argmax(xp.astype(flat != 0, xp.int8), axis=-1, keepdims=True)
+    return xp.take_along_axis(flat, first, axis=-1)[..., 0] < 0
