@@ -127,7 +127,7 @@ class About:
     bytes_to_read: int = 0
     """Bytes of input rows that all of its work reads, likewise."""
     chunk_bytes: int = 0
-    """Bytes of the smallest chunk that the storage of an input hands out; 0 where it has none."""
+    """Bytes of a chunk of the storage of the largest input; 0 where it has none."""
     codec: str = ""
     """What it is decoded with."""
     known: Stats = field(default_factory=Stats)

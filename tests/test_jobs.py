@@ -24,6 +24,7 @@ from geodask.engine import drive, jobs, submission
 from geodask.engine.jobs import Job
 from geodask.engine.live import MOST, TOPIC, Live
 from geodask.engine.result import complete_group
+from geodask.monitor.tables import runs
 from geodask.storage.objects import Objects, open_objects
 from geodask.storage.process import identity
 from geodask.storage.records import Record, job_ids, new_record, record_of
@@ -183,6 +184,19 @@ def test_the_overlay_holds_those_that_run_and_no_more_than_so_many() -> None:
 
 
 # --- where there is no cluster ------------------------------------------------------------------
+
+
+def test_jobs_that_wait_for_a_thread_are_known() -> None:
+    live = Live()
+    for key in ("gd-job-early-0a", "gd-job-late-0b", "gd-knn-1-finish", ("x", 0)):
+        live.transition(key, "released", "waiting")
+    live.log_event(TOPIC, {"job": "early", "status": "running"})
+    assert live.queued == ["late"]
+    for view in ({"queued": ["<b>"]}, {}):
+        shown = runs({"runs": [], "now": 0.0, **view})
+        assert ("job &lt;b&gt;" in shown) == bool(view)
+    live.transition("gd-job-late-0b", "processing", "memory")
+    assert live.queued == []
 
 
 def test_on_threads_there_are_no_jobs(sphere: gd.Points, store: Path) -> None:

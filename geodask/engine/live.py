@@ -10,6 +10,8 @@ from distributed import SchedulerPlugin
 
 TOPIC = "geodask-job"
 NAME = "geodask-jobs"
+DRIVER = "gd-job-"
+"""What the tasks of drivers are called, before the id of their job."""
 MOST = 1000
 """Jobs that are held; those that were told of longest ago go first."""
 AT_WORK = {"waiting", "no-worker", "queued", "processing"}
@@ -22,6 +24,18 @@ class Live(SchedulerPlugin):
 
     def __init__(self) -> None:
         self.jobs: dict[str, dict[str, Any]] = {}
+        self._drivers: set[str] = set()
+
+    @property
+    def queued(self) -> list[str]:
+        """The ids of jobs whose drivers wait for a thread, or have told nothing yet."""
+        return sorted(self._drivers - set(self.jobs))
+
+    def transition(self, key: Any, start: str, finish: str, *_: Any, **__: Any) -> None:
+        """Called for every task there is, so it looks at little of most."""
+        if isinstance(key, str) and key.startswith(DRIVER):
+            job = key.removeprefix(DRIVER).rpartition("-")[0]
+            (self._drivers.add if finish in AT_WORK else self._drivers.discard)(job)
 
     async def start(self, scheduler: Any) -> None:
         self._scheduler = scheduler

@@ -97,7 +97,7 @@ def start(record: Record, client: Any, *, blame: bool = True) -> None:
     from distributed import fire_and_forget
 
     from .drive import drive
-    from .live import Live, look
+    from .live import DRIVER, Live, look
     from .sharing import share
     from .specs import from_spec
 
@@ -105,7 +105,7 @@ def start(record: Record, client: Any, *, blame: bool = True) -> None:
     inputs = from_spec(asked["plan"]).inputs
     share(client, objects.access.union(*(x.source.access for x in inputs)))
     client.register_plugin(Live())
-    task = f"gd-job-{record.id}-{uuid4().hex[:8]}"
+    task = f"{DRIVER}{record.id}-{uuid4().hex[:8]}"
     before = record.state
     kept = {part: before[part] for part in ("killed", "under_way") if part in before}
     if not blame or before.get("status") == "failed":  # its cause was mended

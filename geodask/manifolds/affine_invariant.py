@@ -16,6 +16,7 @@ from ..arrays.matrices import (
     transpose,
 )
 from ..arrays.namespace import lane_sum, like, namespace, norm, sqrt, where, wide
+from ..arrays.series import sinhc
 from ..arrays.symmetric import EXPM1, LOG, LOG1P, ROOT, eigvalsh, of
 from .base import Queries, Rows, Targets, rows_of
 from .euclidean import Euclidean
@@ -120,6 +121,11 @@ class SPDAffineInvariant(SPD):
         low = _factor(p)
         there = self.transport(p, q, low @ from_flat(y, self.n) @ transpose(low))
         return flat_symmetric(_carried(_factor(q), there))
+
+    def bending(self, dist: Any) -> Any:
+        # The curvature is at least -1/2: t coth t for t = dist / sqrt(2).
+        t = dist / math.sqrt(2)
+        return namespace(dist).cosh(t) / sinhc(t)
 
     # --- exact neighbours -----------------------------------------------------------------------
 

@@ -117,7 +117,8 @@ class Monitor(SchedulerPlugin):
                 "running": len(worker.processing),
                 "limits": metrics.get(Metrics.name),
             }
-        return {"cluster": workers, "jobs": live.jobs if live is not None else {}}
+        jobs = {"jobs": live.jobs, "queued": live.queued} if live is not None else {}
+        return {"cluster": workers, **jobs}
 
     def remove_worker(self, scheduler: Any, worker: str, **_: Any) -> None:
         self.book.workers_lost += 1

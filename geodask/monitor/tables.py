@@ -85,19 +85,10 @@ def runs(view: dict[str, Any]) -> str:
                 NOTHING if more is None else format_time(more),
             ]
         )
-    heads = [
-        "plan",
-        "space",
-        "on",
-        "state",
-        "done",
-        "tasks",
-        "rows",
-        "work",
-        "flop/s",
-        "time",
-        "left",
-    ]
+    waiting, blank = view.get("queued", ())[:SHOWN], [NOTHING] * 7
+    rows += [[f"job {escape(job)}", NOTHING, NOTHING, "queued", *blank] for job in waiting]
+    heads = ["plan", "space", "on", "state", "done"]
+    heads += ["tasks", "rows", "work", "flop/s", "time", "left"]
     if not rows:
         return titled("Plans", quiet("None has run yet. Run one, and it is here at once:"
                        " <code>gd.knn(x, k=10).persist()</code>"))  # fmt: skip
