@@ -23,8 +23,8 @@ MANIFOLDS = [
     *(gd.Euclidean(n) for n in (1, 3, 17)),
     *(gd.PoincareBall(n, curvature=K) for n, K in ((1, -1.0), (2, -0.25), (6, -1.0))),
     *(space(n, curvature=K) for space in MODELS for n, K in ((2, -1.0), (5, -0.25))),
-    *(gd.Simplex(n) for n in (2, 3, 17)),
-    *(space(n) for space in MATRICES for n in (1, 2, 5)),
+    *(gd.Simplex(n) for n in (2, 17)),
+    *(space(n) for space in MATRICES for n in (1, 4)),
     gd.EuclideanMatrices(2, 3),
 ]
 KINDS = [
