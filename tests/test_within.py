@@ -144,15 +144,20 @@ def test_more_pairs_than_asked_for_are_counted_and_kept(store: Path) -> None:
     right(gd.within(points, radius=0.6, max_pairs=total).persist(), brute(on, x, None, 0.6), len(x))
 
 
-def test_a_killed_run_goes_on_with_less_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_goes_on_with_less_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     on, x = data("Sphere")
     plan = gd.within(gd.points(x, on), radius=0.6)
+    with dask.config.set({"geodask.store": str(tmp_path / "another")}):
+        whole = plan.persist().report.blocks_computed
     interrupted(monkeypatch, plan.persist, after=3)
     plan._counting.persist()
     interrupted(monkeypatch, plan.persist, after=3)
     with dask.config.set({"geodask.memory-per-task": "160MiB"}):
         found = plan.persist()
-    assert found.report.blocks_stored == 3
+    assert found.report.blocks_stored >= 3  # tasks that end at once are taken in together
+    assert found.report.blocks_stored + found.report.blocks_computed == whole
     right(found, brute(on, x, None, 0.6), 301)
 
 
