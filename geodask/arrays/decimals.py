@@ -11,6 +11,12 @@ def decimals(row: np.ndarray) -> Any:
     return [Decimal(float(x)) if np.ndim(x) == 0 else decimals(x) for x in row]
 
 
+def symmetric(p: list[list[Decimal]]) -> list[list[Decimal]]:
+    """The symmetric part of a matrix."""
+    n = range(len(p))
+    return [[(p[i][j] + p[j][i]) / 2 for j in n] for i in n]
+
+
 def cholesky(p: list[list[Decimal]]) -> list[list[Decimal]]:
     """The lower triangle L with L L^T = p, row by row."""
     lower: list[list[Decimal]] = []
@@ -18,7 +24,7 @@ def cholesky(p: list[list[Decimal]]) -> list[list[Decimal]]:
         row: list[Decimal] = []
         for j in range(i + 1):
             others = lower[j] if j < i else row
-            rest = p[i][j] - sum((row[k] * others[k] for k in range(j)), Decimal(0))
+            rest = p[i][j] - _dot(row[:j], others[:j])
             row.append(rest.sqrt() if i == j else rest / lower[j][j])
         lower.append(row)
     return lower

@@ -28,18 +28,18 @@ class Function(NamedTuple):
     """f''(a)."""
 
 
-def _log_difference(a: Any, b: Any) -> Any:
-    # log(a / b) = 2 atanh(r) with r = (a - b) / (a + b).
-    xp = namespace(a, b)
-    r = (a - b) / (a + b)
+def _log_difference(step: Any, total: Any) -> Any:
+    """log[a, b] from a - b and a + b: log(a / b) = 2 atanh(r) with r = (a - b) / (a + b)."""
+    xp = namespace(step, total)
+    r = step / total
     small = xp.abs(r) < eps(r) ** 0.25
     safe = where(~small, r, 0.5)
-    return 2 / (a + b) * xp.where(small, 1 + r * r / 3, xp.atanh(safe) / safe)
+    return 2 / total * xp.where(small, 1 + r * r / 3, xp.atanh(safe) / safe)
 
 
 LOG = Function(
     value=lambda a: namespace(a).log(a),
-    difference=_log_difference,
+    difference=lambda a, b: _log_difference(a - b, a + b),
     curve=lambda a: -1 / (a * a),
 )
 EXP = Function(
@@ -49,17 +49,9 @@ EXP = Function(
 )
 
 
-def _log1p_difference(a: Any, b: Any) -> Any:
-    xp = namespace(a, b)
-    r = (a - b) / (2 + a + b)
-    small = xp.abs(r) < eps(r) ** 0.25
-    safe = where(~small, r, 0.5)
-    return 2 / (2 + a + b) * xp.where(small, 1 + r * r / 3, xp.atanh(safe) / safe)
-
-
 LOG1P = Function(
     value=lambda a: namespace(a).log1p(a),
-    difference=_log1p_difference,
+    difference=lambda a, b: _log_difference(a - b, 2 + a + b),
     curve=lambda a: -1 / (1 + a) ** 2,
 )
 """log(1 + a)."""

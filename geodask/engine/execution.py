@@ -231,6 +231,7 @@ class Execution:
         todo = missing_tasks(group, job.layout)
         watch = self.engine.watching(watching(Progress(self.current.progress)))
         total, left = (self.work(job, tasks) for tasks in (everything, todo))
+        self._flops = self._cost.flops / total if total else 0.0
         rows = job.layout.others if job.layout.iterative else job.layout.rows
         about = self._about(job, group, todo)
         watch(PlanStarted(self.name, total, total - left, rows, about))
@@ -251,8 +252,7 @@ class Execution:
         """The report of the group, in which nothing is missing any more."""
         how = self.current.on_error, dict(self.current.killed)
         run = Run(job, group, self.engine, self.name, watch, self._check_unchanged, *how)
-        whole = self.work(job, missing_tasks(None, job.layout))
-        run.flops = self._cost.flops / whole if whole else 0.0
+        run.flops = self._flops
         try:
             with self.engine.computing():
                 if job.layout.iterative:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, final
 
 from ..arrays.decimals import cholesky, logarithm, lower_inverse
 from ..arrays.decimals import product as exact_product
+from ..arrays.decimals import symmetric as even
 from ..arrays.matrices import (
     flat_symmetric,
     from_flat,
@@ -187,8 +188,7 @@ class SPDAffineInvariant(SPD):
         return 8 * self.n**1.5 * 2.0**-52
 
     def exact_rank(self, p: Any, q: Any) -> Decimal:
-        n = range(self.n)
-        p, q = ([[(x[i][j] + x[j][i]) / 2 for j in n] for i in n] for x in (p, q))
+        p, q = even(p), even(q)
         side = lower_inverse(cholesky(p))
         turned = [list(row) for row in zip(*side, strict=True)]
         inside = exact_product(exact_product(side, q), turned)

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any, final
 
 from ..arrays.decimals import cholesky
+from ..arrays.decimals import symmetric as even
 from ..arrays.matrices import (
     diagonal,
     from_lower,
@@ -71,6 +72,5 @@ class SPDLogCholesky(SPD, Isometric):
         return off + 2.0**-52 * norm(self.to_image(p))
 
     def exact_image(self, p: list[list[Decimal]]) -> list[Decimal]:
-        n = range(self.n)
-        factor = cholesky([[(p[i][j] + p[j][i]) / 2 for j in n] for i in n])
+        factor = cholesky(even(p))
         return [x.ln() if i == j else x for i, row in enumerate(factor) for j, x in enumerate(row)]

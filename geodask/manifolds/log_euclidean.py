@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, final
 
-from ..arrays.decimals import logarithm
+from ..arrays.decimals import logarithm, symmetric
 from ..arrays.matrices import flat_symmetric, from_flat, lowest_and_highest
 from ..arrays.namespace import namespace, norm
 from ..arrays.symmetric import EXP, LOG, along, of
@@ -53,5 +53,5 @@ class SPDLogEuclidean(SPD, Isometric):
 
     def exact_image(self, p: list[list[Decimal]]) -> list[Decimal]:
         n, root = range(self.n), Decimal(2).sqrt()
-        log = logarithm([[(p[i][j] + p[j][i]) / 2 for j in n] for i in n])
+        log = logarithm(symmetric(p))
         return [log[i][j] * (1 if i == j else root) for i in n for j in range(i + 1)]

@@ -95,22 +95,22 @@ class Book:
             self.runs[snapshot["run"]] = {**_moved(snapshot, heard), "workers": workers}
             if before is None and snapshot["ended"] is None:
                 run = self.runs[snapshot["run"]]
-                early = [task for task in self._early if not self._is_of(task, run)]
+                early = [task for task in self._early if not self._counts(task, run)]
                 self._early = deque(early, maxlen=EARLY)
             self._forget()
 
     def note_rerun(self, task: str) -> None:
         """Counts a task that the cluster gives out again, by its name, which a plan's begins."""
         with self._lock:
-            if not any(self._is_of(task, run) for run in self.running):
+            if not any(self._counts(task, run) for run in self.running):
                 self._early.append(task)  # its plan may be told of in a moment
 
-    def _is_of(self, task: str, run: dict[str, Any]) -> bool:
-        """Whether a task that is given out again is of a run, which then counts it."""
-        is_of = bool(run["name"]) and task.startswith(f"{run['name']}-")
-        if is_of:
+    def _counts(self, task: str, run: dict[str, Any]) -> bool:
+        """Counts a task that is given out again where it is of a run; whether it is."""
+        mine = bool(run["name"]) and task.startswith(f"{run['name']}-")
+        if mine:
             self._kind(run["operation"], run["manifold"]).reruns += 1
-        return is_of
+        return mine
 
     def _replace(self, snapshot: dict[str, Any]) -> None:
         """A job has one driver: the one before was lost, and this one goes on."""
