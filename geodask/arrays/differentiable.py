@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from . import symmetric as functions
-from .matrices import symmetric, transpose
+from .matrices import eigh, symmetric, transpose
 
 
 class Value(torch.autograd.Function):
@@ -39,7 +39,7 @@ class Slope(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         p, u = (each.detach() for each in ctx.saved_tensors)
         g, function = symmetric(gradients[0]), ctx.function
-        values, vectors = functions.eigh(p)
+        values, vectors = eigh(p)
         there, back = transpose(vectors) @ u @ vectors, transpose(vectors) @ g @ vectors
         # <D^2 f(p)[h, u], g> = sum f[i, k, j] (h_ik u_kj + u_ik h_kj) g_ij, for all h.
         three = functions.second_differences(function, values)

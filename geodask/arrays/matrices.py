@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_torch_array
 
 from .namespace import is_host, namespace, where
 
@@ -96,9 +97,28 @@ def finite_or_unit(a: Any) -> Any:
     return xp.where(is_finite(a)[..., None, None], a, unit)
 
 
+def eigh(p: Any) -> tuple[Any, Any]:
+    """Eigenvalues (..., n), the least first, and vectors (..., n, n).
+
+    On the host by numpy, which takes one matrix after the other: in torch the last digits of one
+    depend on how many come with it.
+    """
+    if is_torch_array(p) and p.device.type == "cpu":
+        xp = namespace(p)
+        return tuple(xp.asarray(each) for each in np.linalg.eigh(p.numpy()))
+    return namespace(p).linalg.eigh(p)
+
+
+def eigvalsh(p: Any) -> Any:
+    """Eigenvalues alone, as `eigh`."""
+    if is_torch_array(p) and p.device.type == "cpu" and not p.requires_grad:
+        return namespace(p).asarray(np.linalg.eigvalsh(p.numpy()))
+    return namespace(p).linalg.eigvalsh(p)
+
+
 def lowest_and_highest(a: Any) -> tuple[Any, Any]:
     """The least and the largest eigenvalue of symmetric matrices; NaN where they are not finite."""
-    values = namespace(a).linalg.eigvalsh(finite_or_unit(a))
+    values = eigvalsh(finite_or_unit(a))
     known = is_finite(a)
     return tuple(where(known, values[..., i], float("nan")) for i in (0, -1))
 

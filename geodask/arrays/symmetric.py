@@ -10,10 +10,9 @@ infinite at equal eigenvalues.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
 from array_api_compat import is_torch_array
 
-from .matrices import product, symmetric, transpose
+from .matrices import eigh, product, symmetric, transpose
 from .namespace import eps, namespace, where
 from .series import sinhc
 
@@ -62,25 +61,6 @@ ROOT = Function(
     difference=lambda a, b: 1 / (namespace(a).sqrt(a) + namespace(b).sqrt(b)),
     curve=lambda a: -0.25 / a**1.5,
 )
-
-
-def eigh(p: Any) -> tuple[Any, Any]:
-    """Eigenvalues (..., n), the least first, and vectors (..., n, n).
-
-    On the host by numpy, which takes one matrix after the other: in torch the last digits of one
-    depend on how many come with it.
-    """
-    if is_torch_array(p) and p.device.type == "cpu":
-        xp = namespace(p)
-        return tuple(xp.asarray(each) for each in np.linalg.eigh(p.numpy()))
-    return namespace(p).linalg.eigh(p)
-
-
-def eigvalsh(p: Any) -> Any:
-    """Eigenvalues alone, as `eigh`."""
-    if is_torch_array(p) and p.device.type == "cpu" and not p.requires_grad:
-        return namespace(p).asarray(np.linalg.eigvalsh(p.numpy()))
-    return namespace(p).linalg.eigvalsh(p)
 
 
 def of(function: Function, p: Any) -> Any:

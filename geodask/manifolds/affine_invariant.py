@@ -9,6 +9,7 @@ from ..arrays.decimals import cholesky, logarithm, lower_inverse
 from ..arrays.decimals import product as exact_product
 from ..arrays.decimals import symmetric as even
 from ..arrays.matrices import (
+    eigvalsh,
     flat_symmetric,
     from_flat,
     lowest_and_highest,
@@ -18,7 +19,7 @@ from ..arrays.matrices import (
 )
 from ..arrays.namespace import lane_sum, like, namespace, norm, sqrt, where, wide
 from ..arrays.series import sinhc
-from ..arrays.symmetric import EXPM1, LOG, LOG1P, ROOT, eigvalsh, of
+from ..arrays.symmetric import EXPM1, LOG, LOG1P, ROOT, of
 from .base import Queries, Rows, Targets, rows_of
 from .euclidean import Euclidean
 from .spd import SPD

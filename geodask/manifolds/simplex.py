@@ -7,7 +7,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from ..arrays.namespace import eps, lane_sum, namespace, root, where
+from ..arrays.namespace import eps, lane_sum, namespace, root, where, wide
 from .base import Manifold
 from .isometric import Isometric
 from .sphere import Sphere
@@ -47,7 +47,7 @@ class Simplex(Isometric):
 
     def complaints(self, p: Any) -> Any:
         xp = namespace(p)
-        p, tolerance = xp.astype(p, xp.float64), 2 * math.sqrt(self.n) * eps(p)
+        p, tolerance = wide(p), 2 * math.sqrt(self.n) * eps(p)
         total = lane_sum(p)
         code = xp.astype(xp.abs(total - 1) > tolerance, xp.int8) * 3
         code = xp.where(xp.min(p, axis=-1) < 0, xp.full_like(code, 2), code)
@@ -70,8 +70,7 @@ class Simplex(Isometric):
         return Sphere(self.n, curvature=0.25)
 
     def canonical(self, x: Any) -> Any:
-        xp = namespace(x)
-        x = xp.astype(x, xp.float64)
+        x = wide(x)
         return x / lane_sum(x)[..., None]
 
     def to_image(self, p: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arrays.matrices import finite_or_unit, is_finite, lowest_and_highest, symmetric, transpose
-from ..arrays.namespace import eps, namespace, where
+from ..arrays.namespace import eps, namespace, where, wide
 from .base import Manifold
 
 
@@ -46,7 +46,7 @@ class SPD(Manifold):
     def complaints(self, p: Any) -> Any:
         xp = namespace(p)
         finite, tolerance = is_finite(p), 16 * self.n * eps(p)
-        p = finite_or_unit(xp.astype(p, xp.float64))
+        p = finite_or_unit(wide(p))
         largest = xp.max(xp.abs(p), axis=(-2, -1))
         uneven = xp.max(xp.abs(p - transpose(p)), axis=(-2, -1)) > tolerance * largest
         code = xp.astype(uneven, xp.int8) * 2
@@ -55,8 +55,7 @@ class SPD(Manifold):
 
     def _is_positive(self, p: Any) -> Any:
         """Whether the least eigenvalue is one, whatever rounding does to it."""
-        xp = namespace(p)
-        least, largest = lowest_and_highest(xp.astype(p, xp.float64))
+        least, largest = lowest_and_highest(wide(p))
         return least > self.n * 2.0**-52 * largest
 
     def near_limit(self, x: Any) -> Any:
@@ -75,4 +74,4 @@ class SPD(Manifold):
     # --- exact neighbours -----------------------------------------------------------------------
 
     def canonical(self, x: Any) -> Any:
-        return symmetric(namespace(x).astype(x, namespace(x).float64))
+        return symmetric(wide(x))
