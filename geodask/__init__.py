@@ -17,8 +17,9 @@ _HOMES = {
     ),
     "engine.store": "store",
     "manifolds": (
-        "Euclidean EuclideanMatrices HalfSpace HyperbolicPolar Lorentz Manifold PoincareBall "
-        "SPDAffineInvariant SPDLogCholesky SPDLogEuclidean Simplex Sphere"
+        "Circle Euclidean EuclideanMatrices HalfSpace HyperbolicPolar Lorentz Manifold Oblique "
+        "PoincareBall Power Product SPDAffineInvariant SPDLogCholesky SPDLogEuclidean Simplex "
+        "Sphere Torus"
     ),
     "ops.components": "connected_components",
     "ops.hyperbolic": (

@@ -16,6 +16,10 @@ SPACES = [
     (gd.SPDAffineInvariant(3), "float64"),
     (gd.SPDAffineInvariant(4), "float32"),
     (gd.EuclideanMatrices(2, 3), "float32"),
+    (gd.Torus(2), "float32"),
+    (gd.Oblique(3, 2), "float64"),
+    (gd.Product((gd.Sphere(3), gd.PoincareBall(2), gd.Euclidean(1)), (1.0, 0.5, 2.0)), "float32"),
+    (gd.Power(gd.SPDAffineInvariant(2), 2, weight=3.0), "float64"),
 ]
 every_space = pytest.mark.parametrize(("on", "dtype"), SPACES, ids=lambda part: str(part))
 
@@ -137,7 +141,7 @@ def test_what_can_be_mended_is() -> None:
 
 
 def test_shapes_are_checked() -> None:
-    with pytest.raises(gd.PointShapeError, match="columns"):
+    with pytest.raises(gd.PointShapeError, match="integer m"):
         gd.EuclideanMatrices(2, 0)
     with pytest.raises(gd.PointShapeError):
         gd.points(np.zeros((3, 4)), gd.SPDLogEuclidean(2))

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import array_api_strict
@@ -12,8 +13,10 @@ import torch
 import geodask as gd
 from geodask import testing
 from geodask.manifolds.base import Manifold
+from geodask.manifolds.composite import Composite
 from geodask.manifolds.difference import FEW
 from geodask.manifolds.hyperbolic import Hyperbolic
+from geodask.manifolds.rearranged import Rearranged
 from geodask.manifolds.spd import SPD
 
 MODELS = (gd.Lorentz, gd.HalfSpace, gd.HyperbolicPolar)
@@ -26,6 +29,11 @@ MANIFOLDS = [
     *(gd.Simplex(n) for n in (2, 17)),
     *(space(n) for space in MATRICES for n in (1, 4)),
     gd.EuclideanMatrices(2, 3),
+    *(gd.Torus(n) for n in (1, 3)),
+    gd.Oblique(3, 2),
+    gd.Product((gd.Sphere(3), gd.PoincareBall(2), gd.Euclidean(2)), weights=(1.0, 0.5, 2.0)),
+    gd.Product((gd.SPDAffineInvariant(2), gd.Lorentz(3), gd.Torus(2)), weights=(2.0, 1.0, 0.3)),
+    gd.Power(gd.Product((gd.SPDLogEuclidean(2), gd.HalfSpace(2))), 2, weight=0.5),
 ]
 KINDS = [
     *((xp, dtype) for xp in (np, torch) for dtype in ("float64", "float32")),
@@ -35,13 +43,19 @@ KINDS = [
 
 def hard(on: Manifold) -> np.ndarray:
     """Axes, diagonals and rows close to them, rows twice, denormal coordinates, zeros, scales."""
-    if isinstance(on, gd.EuclideanMatrices):
-        return hard(gd.Euclidean(on.size)).reshape(-1, *on.point_shape)
+    if isinstance(on, Rearranged):
+        return on.from_image(hard(on.image))
+    if isinstance(on, Composite):
+        rows = [[hard(part.space)] * part.copies for part in on.parts]
+        count = max(len(each[0]) for each in rows)
+        return on.join([np.stack([*map(partial(some, count), each)], axis=1) for each in rows])
     if isinstance(on, SPD):
         return hard_matrices(on.n)
     axis, diagonal = np.eye(on.n)[0], np.ones(on.n)
     near, tiny = 1e-9 * np.arange(on.n), np.full(on.n, 5e-324)
     rows = np.array([axis, -axis, axis + near, axis + tiny, diagonal, diagonal, diagonal + near])
+    if isinstance(on, gd.Torus):
+        return on.project(np.concatenate([rows * scale for scale in (0, 1e-8, 1, 3)]))
     if isinstance(on, gd.Euclidean):
         return np.concatenate([rows * scale for scale in (0, 1e-8, 1, 1e8)])
     if isinstance(on, gd.PoincareBall):
@@ -53,6 +67,11 @@ def hard(on: Manifold) -> np.ndarray:
         ball = gd.PoincareBall(on.dim, curvature=on.curvature)
         return ball.convert(hard(ball)[start_of(on) :], on)
     return on.project(rows)
+
+
+def some(count: int, rows: np.ndarray) -> np.ndarray:
+    """So many rows, from the first on again where there are fewer."""
+    return np.resize(rows, (count, *rows.shape[1:]))
 
 
 def hard_matrices(n: int) -> np.ndarray:
@@ -109,6 +128,12 @@ def test_the_references_obey_the_laws() -> None:
 S = gd.Sphere(3)
 CLOCK = iter(range(10**6))
 
+
+def longer_shadow(on: Manifold, x: Any, aim: Any) -> Any:
+    flat, off = S.shadow(x, aim)
+    return 1.01 * flat, off
+
+
 WRONG = {
     "value_round_trips": {"to_spec": lambda on: {"manifold": "Sphere", "n": 4}},
     "random_repeats": {"random": lambda on, shape, seed: S.random(shape, next(CLOCK))},
@@ -129,6 +154,7 @@ WRONG = {
     "rank_orders_by_distance": {"rank": lambda on, p, q: S.rank(p, q) ** 2},
     "rank_is_exact_to_its_error": {"rank": lambda on, p, q: (1 - p @ q.T).diagonal() / 2},
     "pair_ranks_equal_the_reference": {"rank": lambda on, p, q: S.rank(p, q) * (1 + 1e-15)},
+    "shadows_lie_no_farther_apart": {"aim": lambda on, x: 0, "shadow": longer_shadow},
     "surrogate_keeps_its_bound": {"score": lambda on, rank, x: S.score(rank, x) + 2 * x.slack},
 }
 

@@ -67,6 +67,18 @@ def _rotate(a: list[list[Decimal]], vectors: list[list[Decimal]], i: int, j: int
     )
 
 
+def arctangent(x: Decimal) -> Decimal:
+    """The arc tangent of a number that is not negative."""
+    digits, doubled = Decimal(10) ** -getcontext().prec, 0
+    while x > Decimal(1) / 16:
+        x, doubled = x / (1 + (1 + x * x).sqrt()), doubled + 1
+    term, total, k = x, x, 1
+    while abs(term) > total * digits:
+        term, k = -term * x * x, k + 2
+        total += term / k
+    return total * 2**doubled
+
+
 def lower_inverse(lower: list[list[Decimal]]) -> list[list[Decimal]]:
     """The inverse of a lower triangle, as whole rows."""
     n = len(lower)

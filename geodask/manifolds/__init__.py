@@ -8,7 +8,12 @@ from .halfspace import HalfSpace as HalfSpace
 from .log_cholesky import SPDLogCholesky as SPDLogCholesky
 from .log_euclidean import SPDLogEuclidean as SPDLogEuclidean
 from .lorentz import Lorentz as Lorentz
+from .oblique import Oblique as Oblique
 from .poincare import PoincareBall as PoincareBall
 from .polar import HyperbolicPolar as HyperbolicPolar
+from .power import Power as Power
+from .product import Product as Product
 from .simplex import Simplex as Simplex
 from .sphere import Sphere as Sphere
+from .torus import Circle as Circle
+from .torus import Torus as Torus

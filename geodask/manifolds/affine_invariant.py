@@ -20,8 +20,8 @@ from ..arrays.matrices import (
 from ..arrays.namespace import lane_sum, like, namespace, norm, sqrt, where, wide
 from ..arrays.series import sinhc
 from ..arrays.symmetric import EXPM1, LOG, LOG1P, ROOT, of
-from .base import Queries, Rows, Targets, rows_of
-from .euclidean import Euclidean
+from .base import Rows
+from .shadowed import Shadowed
 from .spd import SPD
 
 CENTRED = 256
@@ -40,24 +40,9 @@ class Roots(NamedTuple):
     """(...) The largest eigenvalue over the least."""
 
 
-class Frame(NamedTuple):
-    """The tangent space at a centre, where logarithms are taken."""
-
-    turn: Any
-    """(n, n) L^-1 for the centre."""
-    image: Any
-    """The frame of the flat space."""
-    scale: float
-    length: float
-    """The longest row of the queries, in the scaled frame."""
-    off: Any
-    """(rows,) how far rounding may have taken their logarithms."""
-    condition: Any
-
-
 @final
 @dataclass(frozen=True)
-class SPDAffineInvariant(SPD):
+class SPDAffineInvariant(SPD, Shadowed):
     """Symmetric positive definite n x n matrices; p and q lie as far apart as their images under
     any congruence, A p A^T and A q A^T.
 
@@ -197,53 +182,24 @@ class SPDAffineInvariant(SPD):
 
     # --- the lower bound ------------------------------------------------------------------------
 
-    @property
-    def _image(self) -> Euclidean:
-        return Euclidean(self.dim)
+    def dist_error(self, dist: Any, x: Rows) -> Any:
+        return self._off(dist * dist, x.features.condition) + 2.0**-49 * dist
 
-    def queries(self, x: Rows, precision: str) -> Queries:
-        turn = self._centre(x.features.points[:CENTRED, ...])
-        flat, off = self._logs(turn, x.features)
-        found = self._image.queries(rows_of(self._image, flat), precision)
-        inner = found.frame
-        length = float(namespace(off).max(inner.square)) ** 0.5
-        frame = Frame(turn, inner, inner.scale, length, off, x.features.condition)
-        return found._replace(frame=frame)
-
-    def targets(self, y: Rows, frame: Frame, precision: str) -> Targets:
-        xp = namespace(y.points)
-        flat, off = self._logs(frame.turn, y.features)
-        image = rows_of(self._image, flat)
-        found = self._image.targets(image, frame.image, precision)
-        # Logarithms that rounding has moved apart: in the frame by so much, of pairs that lie no
-        # farther apart than the lengths of both rows.
-        moved = float(xp.max(off)) * frame.scale
-        reach = frame.length + float(xp.max(norm((flat - frame.image.centre) * frame.scale)))
-        below = found.below + moved * (2 * reach + moved) / 2
-        # A product is no proof that points are near: the bound is one of distances from below.
-        return found._replace(below=below, above=0 * found.above + math.inf)
-
-    def score(self, rank: Any, queries: Queries) -> Any:
-        frame = queries.frame
-        off = self._off(rank, frame.condition) + frame.off
-        wider = rank + self.rank_error(rank) + self.rank_spread(rank, off)
-        return self._image.score(wider, queries._replace(frame=frame.image))
-
-    def _logs(self, turn: Any, x: Roots) -> tuple[Any, Any]:
-        """Logarithms at a centre as rows, and how far rounding may have taken them."""
-        inside = symmetric(product(product(turn, x.points), transpose(turn)))
-        least, largest = lowest_and_highest(inside)
-        off = self._roundings * (largest / least)
-        flat = flat_symmetric(of(LOG, inside))
-        return flat, off + self._roundings * norm(flat)
-
-    def _centre(self, p: Any) -> Any:
-        """L^-1 for the mean of some matrices, or nearly."""
-        xp = namespace(p)
+    def aim(self, x: Rows) -> Any:
+        """L^-1 for the mean of some queries, or nearly."""
+        xp = namespace(x.points)
+        p = x.features.points[: min(CENTRED, x.points.shape[0]), ...]
         mean = xp.mean(p, axis=0)
         for _ in range(STEPS):
             mean = self.exp(mean, xp.mean(self.log(mean, p), axis=0))
         return xp.linalg.inv(xp.linalg.cholesky(mean))
+
+    def shadow(self, x: Rows, aim: Any) -> tuple[Any, Any]:
+        """Logarithms at the centre (Bhatia, 6.1.9)."""
+        inside = symmetric(product(product(aim, x.features.points), transpose(aim)))
+        least, largest = lowest_and_highest(inside)
+        flat = flat_symmetric(of(LOG, inside))
+        return flat, self._roundings * (largest / least + norm(flat))
 
 
 def _factor(p: Any) -> Any:

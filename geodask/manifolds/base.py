@@ -15,6 +15,7 @@ rank           a float64 value that grows with the distance of two canonical poi
                + - * / and square roots in one fixed order, so that its bytes agree everywhere
 score          what one matrix product yields for a pair: it falls as the rank grows
 surrogate      a score in low precision, with a proven bound on its error
+shadow         an image in flat space: no two are farther apart there than they are here
 =============  ===================================================================================
 
 A body here is the reference; an override in a subclass is a fast path, and `geodask.testing` proves
@@ -32,7 +33,7 @@ import numpy as np
 
 from ..arrays.device import to_host
 from ..arrays.difference import PairScores
-from ..arrays.namespace import lane_sum, namespace, widen
+from ..arrays.namespace import lane_sum, namespace, where, widen
 from ..errors import PointShapeError, SpecError
 
 SUMMED = 1024
@@ -85,13 +86,20 @@ class Manifold(ABC):
     n: int
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.n, int | np.integer) and not isinstance(self.n, bool)
-        if not whole or self.n < self.smallest_n:
+        self._keep_whole("n", self.smallest_n)
+
+    def _keep_whole(self, name: str, least: int, most: float = math.inf) -> None:
+        """Raises PointShapeError where a field is no integer of that size."""
+        value = getattr(self, name)
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not whole or not least <= value <= most:
+            ends = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
             raise PointShapeError(
-                f"{type(self).__name__}(n) needs an integer n of at least {self.smallest_n}, "
-                f"but n={self.n!r} came. Pass the length of a stored row."
+                f"{type(self).__name__} needs an integer {name} {ends}",
+                came=f"{name}={value!r} came",
+                do="Pass what the shape of a stored point has.",
             )
-        object.__setattr__(self, "n", int(self.n))  # numpy's integers have no JSON
+        object.__setattr__(self, name, int(value))  # numpy's integers have no JSON
 
     smallest_n: ClassVar[int] = 1
 
@@ -315,6 +323,30 @@ class Manifold(ABC):
     def exact_rank(self, p: Any, q: Any) -> Decimal:
         """The rank of two stored rows of Decimals in real arithmetic, to the digits of the decimal
         context."""
+
+    def exact_dist(self, rank: Decimal) -> Decimal:
+        """The distance of an exact rank, to the digits of the decimal context."""
+        return rank.sqrt()
+
+    def dist_error(self, dist: Any, x: "Rows") -> Any:
+        """How far a computed distance of up to ``dist`` may be from that of two canonical points in
+        real arithmetic: float64 for each of the rows x, whose distances they are."""
+        rank = self.rank_spread(0 * dist, dist)
+        lower = rank - self.rank_error(rank)
+        return dist - self.rank_to_dist(where(lower > 0, lower, 0.0)) + 2.0**-49 * dist
+
+    def blur(self, p: Any) -> Any:
+        """How far apart, in the metric, what is measured of canonical points and what they stand
+        for may lie, beyond that: (*batch,)."""
+        return 0 * namespace(p).reshape(p, (*p.shape[: p.ndim - len(self.point_shape)], -1))[..., 0]
+
+    def aim(self, x: "Rows") -> Any:
+        """What the shadows of queries x and of all targets have to share."""
+        return None
+
+    def shadow(self, x: "Rows", aim: Any) -> tuple[Any, Any]:
+        """Shadows (rows, columns) of rows, and how far rounding may have moved them: (rows,)."""
+        raise NotImplementedError(f"{self} states no shadow: no product can hold it")
 
     def rough_ranks(self, p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Float64 values that grow with the rank of every pair, and bounds on their errors: (p, q).

@@ -128,6 +128,11 @@ class Euclidean(Manifold):
     def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
         return sum(((a - b) * (a - b) for a, b in zip(p, q, strict=True)), Decimal(0))
 
+    def shadow(self, x: Rows, aim: Any) -> tuple[Any, Any]:
+        """The points themselves."""
+        p = self.canonical(x.points)
+        return p, 0 * p[..., 0]
+
     def rough_ranks(self, p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return squared_chords(p, q)
 

@@ -2,56 +2,27 @@
 
 import math
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, final
 
-import numpy as np
-
 from ..arrays.namespace import namespace
-from ..errors import PointShapeError
 from .euclidean import Euclidean
-from .isometric import Isometric
+from .rearranged import Rearranged
 
 
 @final
 @dataclass(frozen=True)
-class EuclideanMatrices(Isometric):
+class EuclideanMatrices(Rearranged):
     """Matrices of n rows and m columns; distances are Frobenius norms of differences."""
 
     m: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.m, int | np.integer) or self.m < 1:
-            raise PointShapeError(
-                "EuclideanMatrices(n, m) needs a number of columns m of at least 1",
-                came=f"m={self.m!r} came",
-                do="Pass the shape of a stored matrix.",
-            )
-        object.__setattr__(self, "m", int(self.m))
+        self._keep_whole("m", 1)
 
     @property
     def point_shape(self) -> tuple[int, ...]:
         return (self.n, self.m)
-
-    # --- points and tangent vectors -------------------------------------------------------------
-
-    def project(self, x: Any) -> Any:
-        return x
-
-    def to_tangent(self, p: Any, v: Any) -> Any:
-        return v
-
-    complaint_texts = Euclidean.complaint_texts
-
-    def complaints(self, p: Any) -> Any:
-        return self.image.complaints(self.to_image(p))
-
-    def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
-        """Standard normal."""
-        return self.from_image(self.image.random(shape, seed))
-
-    # --- images ---------------------------------------------------------------------------------
 
     @property
     def image(self) -> Euclidean:
@@ -62,15 +33,3 @@ class EuclideanMatrices(Isometric):
 
     def from_image(self, x: Any) -> Any:
         return namespace(x).reshape(x, (*x.shape[:-1], self.n, self.m))
-
-    def push(self, p: Any, u: Any) -> Any:
-        return self.to_image(u + namespace(p, u).zeros_like(p))
-
-    def pull(self, p: Any, y: Any) -> Any:
-        return self.from_image(y) + namespace(p, y).zeros_like(p)
-
-    def blur(self, p: Any) -> Any:
-        return 0 * p[..., 0, 0]
-
-    def exact_image(self, p: list[list[Decimal]]) -> list[Decimal]:
-        return [x for row in p for x in row]

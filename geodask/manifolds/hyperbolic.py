@@ -8,6 +8,7 @@ sinh^2(dist / 2) in curvature -1.
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from ..arrays.namespace import dot, eps, like, namespace, norm, root, sqrt, unit, where
 from ..arrays.series import asinh, sinhc
 from ..errors import SpecError
-from .base import Manifold
+from .base import Manifold, Rows
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,22 @@ class Hyperbolic(Manifold):
         s, sinh = rank**0.5, xp.sinh(half)
         off = s * 2 * xp.sinh(half / 2) ** 2 + (1 + rank) ** 0.5 * sinh
         return off * (2 * s + off)
+
+    def exact_dist(self, rank: Decimal) -> Decimal:
+        half = (rank.sqrt() + (rank + 1).sqrt()).ln()
+        return 2 * half / Decimal(-self.curvature).sqrt()
+
+    def dist_error(self, dist: Any, x: Rows) -> Any:
+        # Far out the error of a rank is a fixed share of it, and so that of a distance is fixed.
+        xp = namespace(dist)
+        near = xp.minimum(dist, xp.full_like(dist, 64 * self.radius))
+        return super().dist_error(near, x) + 2.0**-49 * dist
+
+    def shadow(self, x: Rows, aim: Any) -> tuple[Any, Any]:
+        """The logs at the origin: where the curvature is negative, exp takes points apart."""
+        direction, radius = self.to_polar(self.canonical(x.points))
+        # Directions and distances from the origin are right to some 32 roundings of theirs.
+        return self.radius * radius[..., None] * direction, self.radius * 2.0**-46 * (1 + radius)
 
     def dist(self, p: Any, q: Any) -> Any:
         rank = self.rank(self.canonical(p), self.canonical(q))

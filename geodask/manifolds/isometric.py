@@ -44,7 +44,7 @@ class Isometric(Manifold):
     @abstractmethod
     def blur(self, p: Any) -> Any:
         """How far apart, in the metric, the computed image of a canonical point and its image in
-        real arithmetic may lie: (*batch,)."""
+        real arithmetic may lie, and the blur of the image: (*batch,)."""
 
     @abstractmethod
     def exact_image(self, p: Any) -> list[Decimal]:
@@ -150,7 +150,20 @@ class Isometric(Manifold):
 
     def rank_bound(self, rank: Any, p: Any, q: Any) -> Any:
         within = self.rank_spread(rank, self.blur(p) + self.blur(q))
-        return within + self.rank_error(rank + within)
+        return within + self.image.rank_bound(rank + within, self._placed(p), self._placed(q))
+
+    def dist_error(self, dist: Any, x: Rows) -> Any:
+        return self.image.dist_error(dist, x.features)
+
+    def aim(self, x: Rows) -> Any:
+        return self.image.aim(x.features)
+
+    def shadow(self, x: Rows, aim: Any) -> tuple[Any, Any]:
+        flat, off = self.image.shadow(x.features, aim)
+        return flat, off + self.blur(self.canonical(x.points))
+
+    def exact_dist(self, rank: Decimal) -> Decimal:
+        return self.image.exact_dist(rank)
 
     def exact_rank(self, p: Any, q: Any) -> Decimal:
         return self.image.exact_rank(self.exact_image(p), self.exact_image(q))

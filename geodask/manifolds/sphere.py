@@ -8,6 +8,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from ..arrays.chords import squared_chords
+from ..arrays.decimals import arctangent
 from ..arrays.namespace import (
     dot,
     eps,
@@ -203,6 +204,18 @@ class Sphere(Manifold):
         near = e * t < 1
         off = where(near, e * (1 + rank) / where(near, 1 - e * t, 1.0), math.inf)
         return off * (2 * t + off)
+
+    def dist_error(self, dist: Any, x: Rows) -> Any:
+        return 2 * self.radius * self._angle_error + 2.0**-49 * dist
+
+    def shadow(self, x: Rows, aim: Any) -> tuple[Any, Any]:
+        """The points: a chord is no longer than its arc."""
+        p = self.radius * self.canonical(x.points)
+        return p, 0 * p[..., 0] + self.radius * self._angle_error
+
+    def exact_dist(self, rank: Decimal) -> Decimal:
+        half = arctangent(rank.sqrt()) if rank.is_finite() else arctangent(Decimal(1)) * 2
+        return 2 * half / Decimal(self.curvature).sqrt()
 
     def exact_rank(self, p: list[Decimal], q: list[Decimal]) -> Decimal:
         pp, qq = (sum((a * a for a in each), Decimal(0)) for each in (p, q))

@@ -234,7 +234,9 @@ def rank_is_exact_to_its_error(on: Manifold, s: Sample) -> None:
         context.prec = 100
         exact = [on.exact_rank(x, y) for x, y in zip(*stored, strict=True)]
         gaps = [float(abs(Decimal(r) - e)) for r, e in zip(ranks.tolist(), exact, strict=True)]
+        dists = [float(on.exact_dist(Decimal(r))) for r in ranks.tolist()]
     close(gaps, 0, on.rank_bound(ranks, x, y))
+    close(on.rank_to_dist(ranks), dists, 2.0**-49 * np.array(dists))
 
 
 def pair_ranks_equal_the_reference(on: Manifold, s: Sample) -> None:
@@ -247,6 +249,19 @@ def pair_ranks_equal_the_reference(on: Manifold, s: Sample) -> None:
     for c in range(0, len(ranks), 29):
         alone = on.pair_ranks(x, rows[c : c + 1], y, others[c : c + 1])
         assert (on_host(alone) == ranks[c : c + 1]).all(), f"pair {numbers[:, c]}"
+
+
+def shadows_lie_no_farther_apart(on: Manifold, s: Sample) -> None:
+    """No two shadows lie farther apart than their points do, but for rounding."""
+    x = rows_of(on, namespace(s.p).concat([s.p, s.q]))
+    flat, off = map(on_host, on.shadow(x, on.aim(x)))
+    p, count = on.canonical(x.points), x.points.shape[0]
+    dist = on.rank_to_dist(on.rank(p[:, None, ...], p[None, ...]))
+    error = np.stack([on_host(on.dist_error(dist[i, :], x)) for i in range(count)])
+    dist = on_host(dist)
+    apart = np.sqrt(((flat[:, None] - flat[None]) ** 2).sum(axis=-1))
+    blurred = off[:, None] + off[None, :] + error.T
+    assert (apart <= dist + blurred + 2.0**-48 * length(flat).max()).all()
 
 
 def surrogate_keeps_its_bound(on: Manifold, s: Sample) -> None:
@@ -284,7 +299,7 @@ LAWS = (
     geodesics_have_constant_speed, midpoint_is_half_way, shape_dtype_and_library_stay,
     batch_equals_loop, gradients_are_finite, closed_forms_equal_the_reference,
     rank_orders_by_distance, rank_is_exact_to_its_error, pair_ranks_equal_the_reference,
-    surrogate_keeps_its_bound,
+    shadows_lie_no_farther_apart, surrogate_keeps_its_bound,
 )  # fmt: skip
 
 
