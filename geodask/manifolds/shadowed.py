@@ -5,7 +5,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..arrays.namespace import namespace, norm
+from ..arrays.namespace import namespace, norm, where
 from .base import Manifold, Queries, Rows, Targets, rows_of
 from .euclidean import Euclidean
 
@@ -62,6 +62,8 @@ class Shadowed(Manifold):
     def score(self, rank: Any, queries: Queries) -> Any:
         frame = queries.frame
         dist = (1 + LAST_DIGITS) * self.rank_to_dist(rank)
-        dist = dist + self.dist_error(dist, frame.rows) + frame.off
+        known = namespace(dist).isfinite(dist)
+        some = where(known, dist, 0.0)
+        dist = where(known, some + self.dist_error(some, frame.rows) + frame.off, math.inf)
         image = Euclidean(queries.operand.shape[1] - 3)
         return image.score(dist * dist, queries._replace(frame=frame.image))

@@ -21,6 +21,7 @@ from ..manifolds.base import Manifold
 from ..manifolds.euclidean import Euclidean
 from ..manifolds.euclidean_matrices import EuclideanMatrices
 from ..manifolds.hyperbolic import Hyperbolic
+from ..manifolds.power import Power
 from .rowwise import Pointwise, Verb, rows_of
 
 DIST = Verb("dist", ("point", "point"), "scalar")
@@ -125,6 +126,8 @@ def operands(verb: Verb, *arguments: Any) -> tuple[Points, ...]:
 
 def flat_space(shape: tuple[int, ...]) -> Manifold:
     """The flat space of arrays of a shape."""
+    if len(shape) > 2:
+        return Power(flat_space(shape[1:]), shape[0])
     return Euclidean(*shape) if len(shape) == 1 else EuclideanMatrices(*shape)
 
 
