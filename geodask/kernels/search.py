@@ -242,27 +242,45 @@ class DeviceSearch(Search):
         return self.place.put(rows)
 
     def _fold(self, block: Rows, targets: Targets, named: Named) -> None:
-        numbers = self.place.put(named.numbers)
+        xp, numbers = namespace(targets.above), self.place.put(named.numbers)
         rows, others = len(self.x), block.points.shape[0]
+        proves_nothing = bool(xp.all(xp.isinf(targets.above)))
         for begin in range(0, rows, DEVICE_TILE[0]):
             part = slice(begin, min(begin + DEVICE_TILE[0], rows))
             for left in range(0, others, DEVICE_TILE[1]):
                 columns = slice(left, min(left + DEVICE_TILE[1], others))
                 hidden = self._hidden.within(part, named.cut(columns))
-                pairs = self._possible(part, columns, targets, hidden)
-                self._rank(part, block, *pairs, numbers)
+                hidden = self.place.put(hidden[0]), self.place.put(hidden[1])
+                tile = self._tile(part, columns, targets)
+                tile[hidden] = BEYOND
+                if proves_nothing and not bool(xp.all(xp.isfinite(self._limits()[part]))):
+                    self._rank(part, block, *self._first(tile, left), numbers)
+                possible = self._possible(tile, part, columns, targets)
+                possible[hidden] = False
+                i, j = xp.nonzero(possible)
+                self._rank(part, block, i, j + left, numbers)
 
-    def _possible(
-        self, part: slice, columns: slice, targets: Targets, hidden: tuple[Any, Any]
-    ) -> tuple[Any, Any]:
-        """The pairs of a tile that may be near enough: rows of the part, and targets."""
-        share = self.queries.share
+    def _tile(self, part: slice, columns: slice, targets: Targets) -> Any:
+        """Products as floats: (rows, columns)."""
         scores = self.queries.scores
         multiply = scores.on_device if scores else device_product
-        tile = multiply(self.queries.operand[part, :], targets.operand[columns, :])
+        return multiply(self.queries.operand[part, :], targets.operand[columns, :])
+
+    def _first(self, tile: Any, left: int) -> tuple[Any, Any]:
+        """As `HostSearch._measure_first`: the pairs whose products are best, which are not met
+        again."""
         xp = namespace(tile)
-        hidden = self.place.put(hidden[0]), self.place.put(hidden[1])
-        tile[hidden] = BEYOND
+        columns = xp.reshape(smallest(-tile, self.best), (-1,))
+        own = xp.arange(tile.shape[0], device=tile.device)
+        rows = xp.repeat(own, columns.shape[0] // tile.shape[0])
+        there = tile[rows, columns] > BEYOND
+        rows, columns = rows[there], columns[there]
+        tile[rows, columns] = BEYOND
+        return rows, columns + left
+
+    def _possible(self, tile: Any, part: slice, columns: slice, targets: Targets) -> Any:
+        """Whether the pairs of a tile may be near enough."""
+        xp, share = namespace(tile), self.queries.share
         floors = self.manifold.score(self._limits(), self.queries)[part]
         floors = floors - self.queries.slack[part] - targets.below
         # The best products of this tile already rule out what none of them can lose to.
@@ -277,9 +295,8 @@ class DeviceSearch(Search):
         if share:  # where it is 0 and a floor infinite, their product is NaN
             floors = floors - share * xp.abs(floors)
         possible = ~(tile < xp.astype(floors, xp.float32)[:, None])  # all, where one is NaN
+        possible = possible & ~(tile <= BEYOND)
         if targets.beyond.shape[0]:
             numbers = xp.arange(columns.start, columns.stop, device=targets.beyond.device)
             possible = possible | xp.any(numbers[:, None] == targets.beyond[None, :], axis=1)
-        possible[hidden] = False
-        i, j = xp.nonzero(possible)
-        return i, j + columns.start
+        return possible
