@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import geodask as gd
-from geodask.kernels import counting, scan, search
+from geodask.kernels import counting, device_search, scan, search
 from geodask.kernels.counting import DeviceCounting, HostCounting, sorted_marks
 from geodask.kernels.nearest import HostNearest
 from graphs import (
@@ -60,7 +60,7 @@ def test_kernels_against_brute_force(
         right = brute_ranks(all_ranks(SPACES[space], x, x), pairs, mask)
         for tile in ((1024, 2048), (32, 128)):
             monkeypatch.setattr(search, "TILE", tile)
-            monkeypatch.setattr(search, "DEVICE_TILE", tile)
+            monkeypatch.setattr(device_search, "DEVICE_TILE", tile)
             assert (counts(SPACES[space], x, pairs, mask, kernel) == right).all()
 
 

@@ -19,7 +19,7 @@ import brute
 import geodask as gd
 from geodask.arrays.product import has_bfloat16
 from geodask.arrays.threads import one_thread_each
-from geodask.kernels import nearest, search
+from geodask.kernels import device_search, nearest, search
 from geodask.kernels.nearest import merge
 from geodask.manifolds.base import rows_of
 from neighbours import KERNELS, RUNNABLE, TORCH, Kernel, Question, answer, assert_right, cut
@@ -182,7 +182,7 @@ def test_ties_across_tiles(name: str, kernel: Kernel, monkeypatch: pytest.Monkey
     of = case(name)
     for tile, pairs in (((7, 16), 50), ((128, 41), 1 << 20)):
         monkeypatch.setattr(search, "TILE", tile)
-        monkeypatch.setattr(search, "DEVICE_TILE", (64, 59))
+        monkeypatch.setattr(device_search, "DEVICE_TILE", (64, 59))
         monkeypatch.setattr(search, "PAIRS", pairs)
         assert_right(of, answer(of, kernel, cut(len(of.targets), 97)))
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 import geodask as gd
-from geodask.kernels import search
+from geodask.kernels import device_search, search
 from geodask.kernels.lists import Hidden, Lists, Named
 from geodask.ops.exclude import excluded_lists, heaviest, list_bytes, mask_lists
 from graphs import SPACES, all_ranks, lists_of, random_mask, rows, with_own
@@ -62,7 +62,7 @@ def test_no_kernel_finds_what_is_excluded(
         indices, ranks = brute(manifold, x, y, mask, k)
         for tile in ((1024, 2048), (32, 128)):
             monkeypatch.setattr(search, "TILE", tile)
-            monkeypatch.setattr(search, "DEVICE_TILE", tile)
+            monkeypatch.setattr(device_search, "DEVICE_TILE", tile)
             running = kind(manifold, x, k, place, precision, lists_of(mask))
             for start, stop in cut(len(y), 333)[::-1]:
                 running.fold(y[start:stop], start)

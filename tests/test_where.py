@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 import geodask as gd
-from geodask.kernels import search
+from geodask.kernels import device_search, search
 from geodask.kernels.lists import LEFT_OUT, equal_pairs
 from graphs import SPACES, all_ranks, lists_of, random_mask, rows
 from neighbours import KERNELS, Kernel, cut
@@ -52,7 +52,7 @@ def test_no_kernel_finds_its_own_label(
     indices, ranks = brute(x, y, hidden, 5, manifold)
     for tile in ((1024, 2048), (32, 128)):
         monkeypatch.setattr(search, "TILE", tile)
-        monkeypatch.setattr(search, "DEVICE_TILE", tile)
+        monkeypatch.setattr(device_search, "DEVICE_TILE", tile)
         kind, place, precision = kernel
         running = kind(manifold, x, 5, place, precision, lists_of(mask))
         running.keep_apart(ours)

@@ -15,11 +15,9 @@ import numpy as np
 
 from ..arrays.device import Place, to_host
 from ..manifolds.base import Manifold, rows_of
+from .device_search import DeviceSearch
 from .lists import Lists
-from .search import DeviceSearch, HostSearch, Search
-
-ALL = 1 << 30
-"""So many pairs a query never meets at once: none of them rules out another."""
+from .search import ALL, HostSearch, Search
 
 HELD = 256
 """Pairs of a query that are held before they are measured."""

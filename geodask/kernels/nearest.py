@@ -19,8 +19,9 @@ import numpy as np
 from ..arrays.device import Place, to_host
 from ..arrays.namespace import namespace
 from ..manifolds.base import Manifold
+from .device_search import DeviceSearch
 from .lists import Lists
-from .search import DeviceSearch, HostSearch, Search
+from .search import HostSearch, Search
 
 NOBODY = np.iinfo(np.int64).max
 """The row number in a place not yet filled: it is after every other."""

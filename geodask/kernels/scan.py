@@ -171,6 +171,34 @@ def scan(tile, first, k, bounds, start, buffer):
 
 
 @compiled
+def keep_best(tile, first, scores, columns):
+    """Takes the best products of a tile into those of each row so far, the best first.
+
+    tile, first: as in `scan`. scores (q, k) float32, columns (q, k) int64.
+    """
+    unsigned, signed = tile
+    width, last = unsigned.shape[1], scores.shape[1] - 1
+    shift = np.uint32(32 - 8 * unsigned.itemsize)
+    sign = np.uint32(0x80000000) >> shift
+    scratch = np.empty(1, np.float32)
+    for i in range(len(unsigned)):
+        pattern = _pattern(np.float64(scores[i, last]), shift, scratch)
+        j = _next(unsigned[i], signed[i], 0, pattern, sign)
+        while j < width:
+            scratch.view(np.uint32)[0] = np.uint32(unsigned[i, j]) << shift
+            score = scratch[0]
+            if score > scores[i, last]:
+                place = last
+                while place > 0 and scores[i, place - 1] < score:
+                    scores[i, place] = scores[i, place - 1]
+                    columns[i, place] = columns[i, place - 1]
+                    place -= 1
+                scores[i, place], columns[i, place] = score, first + j
+                pattern = _pattern(np.float64(scores[i, last]), shift, scratch)
+            j = _next(unsigned[i], signed[i], j + 1, pattern, sign)
+
+
+@compiled
 def collect(k, floors, buffer, rows, others):
     """Empties the buffers of what is still possible into flat pairs; returns how many.
 

@@ -8,7 +8,8 @@ measured, and the answer is the same.
 
     Search             one block of queries: `fold` blocks of targets into it
     HostSearch         products by BLAS or oneDNN, selection by the compiled loops of `scan`
-    DeviceSearch       the same in array operations alone, for GPUs
+
+`device_search` has the same in array operations alone, for GPUs.
 
 Pairs that are excluded get the least product of all (`BEYOND`) before anything looks at a tile.
 """
@@ -20,23 +21,22 @@ from typing import Any
 import numpy as np
 
 from ..arrays.device import Place, to_host
-from ..arrays.namespace import namespace
-from ..arrays.product import HostProduct, device_product, precision_for
-from ..arrays.select import smallest
+from ..arrays.product import HostProduct, precision_for
 from ..manifolds.base import BEYOND, Manifold, Rows, Targets, rows_of
 from .lists import LEFT_OUT, Hidden, Lists, Named
 
 TILE = (1024, 2048)
 """Query rows by target rows of one product: in bfloat16 4 MiB, a processor's cache."""
 
-DEVICE_TILE = (2048, 8192)
-"""The same on a GPU; the pairs of one tile, were all of them possible, still fit beside it."""
+SEEDS = 2
+"""So many times as many pairs as a query asks for are measured first, where products prove
+nothing: fewer leave the limit loose, more are measured in vain."""
+
+ALL = 1 << 30
+"""More pairs than there are: no number of them rules out others."""
 
 PAIRS = 1 << 20
 """How many pairs are measured at once."""
-
-GATHERED = 1 << 27
-"""How many coordinates of them are gathered at once on a GPU: in float64 1 GiB a side."""
 
 
 class Search(ABC):
@@ -152,24 +152,21 @@ class HostSearch(Search):
             self._fold_rows(slice(begin, min(begin + TILE[0], len(self.x))), block, targets, named)
 
     def _fold_rows(self, part: slice, block: Rows, targets: Targets, named: Named) -> None:
-        from .scan import LOWEST, pattern_of, scan
+        from .scan import pattern_of, scan
 
         count = part.stop - part.start
         slack = self.queries.slack[part]
         twice = 2 * slack + targets.below
         buffer = tuple(held[:count] for held in self._buffer)
-        floors = self._floors(part, targets)
-        proves_nothing = bool(np.isinf(targets.above).all())
         self._measure_all(part, block, targets.beyond, named)
+        measured = self._measure_best(part, block, targets, named)
+        floors = self._floors(part, targets)
         for begin in range(0, len(block.points), TILE[1]):
             columns = slice(begin, begin + TILE[1])
-            tile = self._tile(self.queries.operand[part], targets.operand[columns])
-            patterns = tuple(tile.view(f"{kind}{tile.itemsize}") for kind in "ui")
-            hidden = self._hidden.within(part, named.cut(columns))
-            patterns[0][hidden] = pattern_of(BEYOND, tile.itemsize)
-            if proves_nothing and (floors <= LOWEST).any():
-                self._measure_first(part, block, begin, tile, named.numbers)
-                floors = self._floors(part, targets)
+            patterns = self._patterns(part, columns, targets, named)
+            there = (measured[1] >= begin) & (measured[1] < begin + TILE[1])
+            met = measured[0][there], measured[1][there] - begin
+            patterns[0][met] = pattern_of(BEYOND, patterns[0].itemsize)
             starts = np.zeros(count, np.int64)
             bounds = floors, twice, targets.above[columns], self.queries.share
             while scan(patterns, begin, self.best, bounds, starts, buffer):
@@ -193,23 +190,41 @@ class HostSearch(Search):
         total = collect(self.best, floors, buffer, self._pairs[0], self._pairs[1])
         self._rank(part, block, self._pairs[0, :total], self._pairs[1, :total], numbers)
 
-    def _measure_first(
-        self, part: slice, block: Rows, begin: int, tile: np.ndarray, numbers: Any
-    ) -> None:
-        """The pairs of a tile whose products are best: where these prove nothing, only what has
-        been measured rules out others. They are not met again."""
+    def _measure_best(
+        self, part: slice, block: Rows, targets: Targets, named: Named
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Measures the pairs whose products are best, and returns them.
+
+        Where products prove nothing, only what has been measured rules out others: so it pays to
+        begin with those, at the price of all products twice.
+        """
+        from .scan import keep_best
+
+        proves = not np.isinf(targets.above).all()
+        width = 0 if proves or self.best == ALL else min(SEEDS * self.best, len(block.points))
+        shape = part.stop - part.start, width
+        scores, columns = np.full(shape, BEYOND, np.float32), np.zeros(shape, np.int64)
+        for begin in range(0, len(block.points) if width else 0, TILE[1]):
+            patterns = self._patterns(part, slice(begin, begin + TILE[1]), targets, named)
+            keep_best(patterns, begin, scores, columns)
+        rows, places = np.nonzero(
+            (scores > BEYOND) & (scores >= self._floors(part, targets)[:, None])
+        )
+        columns = columns[rows, places]
+        self._rank(part, block, rows, columns, named.numbers)
+        return rows, columns
+
+    def _patterns(
+        self, part: slice, columns: slice, targets: Targets, named: Named
+    ) -> tuple[np.ndarray, ...]:
+        """The products of a tile, as integers of both kinds, those of hidden pairs `BEYOND`."""
         from .scan import pattern_of
 
-        width = min(self.best, tile.shape[1])
-        if width == 0:
-            return
-        scores = tile if tile.itemsize == 4 else (tile.astype(np.uint32) << 16).view(np.float32)
-        columns = np.argpartition(-scores, width - 1, axis=1)[:, :width]
-        rows = np.repeat(np.arange(len(tile)), width)
-        there = scores[rows, columns.ravel()] > BEYOND
-        rows, columns = rows[there], columns.ravel()[there]
-        self._rank(part, block, rows, columns + begin, numbers)
-        tile.view(f"u{tile.itemsize}")[rows, columns] = pattern_of(BEYOND, tile.itemsize)
+        tile = self._tile(self.queries.operand[part], targets.operand[columns])
+        patterns = tuple(tile.view(f"{kind}{tile.itemsize}") for kind in "ui")
+        hidden = self._hidden.within(part, named.cut(columns))
+        patterns[0][hidden] = pattern_of(BEYOND, tile.itemsize)
+        return patterns
 
     def _measure_all(self, part: slice, block: Rows, beyond: Any, named: Named) -> None:
         """Targets that the operands cannot represent, against every query."""
@@ -228,75 +243,3 @@ class HostSearch(Search):
             possible[hidden[here], places[here] - begin] = False
             rows, others = np.nonzero(possible)
             self._rank(part, block, rows, some[others], named.numbers)
-
-
-class DeviceSearch(Search):
-    """The search in array operations alone: for torch and cupy on a GPU."""
-
-    def __init__(self, *of: Any):
-        super().__init__(*of)
-        self._hidden = Hidden(self._excluded, DEVICE_TILE[0])
-        self._at_once = max(1, min(PAIRS, GATHERED // self.manifold.size))
-
-    def _put(self, rows: np.ndarray) -> Any:
-        return self.place.put(rows)
-
-    def _fold(self, block: Rows, targets: Targets, named: Named) -> None:
-        xp, numbers = namespace(targets.above), self.place.put(named.numbers)
-        rows, others = len(self.x), block.points.shape[0]
-        proves_nothing = bool(xp.all(xp.isinf(targets.above)))
-        for begin in range(0, rows, DEVICE_TILE[0]):
-            part = slice(begin, min(begin + DEVICE_TILE[0], rows))
-            for left in range(0, others, DEVICE_TILE[1]):
-                columns = slice(left, min(left + DEVICE_TILE[1], others))
-                hidden = self._hidden.within(part, named.cut(columns))
-                hidden = self.place.put(hidden[0]), self.place.put(hidden[1])
-                tile = self._tile(part, columns, targets)
-                tile[hidden] = BEYOND
-                if proves_nothing and not bool(xp.all(xp.isfinite(self._limits()[part]))):
-                    self._rank(part, block, *self._first(tile, left), numbers)
-                possible = self._possible(tile, part, columns, targets)
-                possible[hidden] = False
-                i, j = xp.nonzero(possible)
-                self._rank(part, block, i, j + left, numbers)
-
-    def _tile(self, part: slice, columns: slice, targets: Targets) -> Any:
-        """Products as floats: (rows, columns)."""
-        scores = self.queries.scores
-        multiply = scores.on_device if scores else device_product
-        return multiply(self.queries.operand[part, :], targets.operand[columns, :])
-
-    def _first(self, tile: Any, left: int) -> tuple[Any, Any]:
-        """As `HostSearch._measure_first`: the pairs whose products are best, which are not met
-        again."""
-        xp = namespace(tile)
-        columns = xp.reshape(smallest(-tile, self.best), (-1,))
-        own = xp.arange(tile.shape[0], device=tile.device)
-        rows = xp.repeat(own, columns.shape[0] // tile.shape[0])
-        there = tile[rows, columns] > BEYOND
-        rows, columns = rows[there], columns[there]
-        tile[rows, columns] = BEYOND
-        return rows, columns + left
-
-    def _possible(self, tile: Any, part: slice, columns: slice, targets: Targets) -> Any:
-        """Whether the pairs of a tile may be near enough."""
-        xp, share = namespace(tile), self.queries.share
-        floors = self.manifold.score(self._limits(), self.queries)[part]
-        floors = floors - self.queries.slack[part] - targets.below
-        # The best products of this tile already rule out what none of them can lose to.
-        if self.best < tile.shape[1]:
-            short = smallest(-tile, self.best)
-            lower = xp.astype(xp.take_along_axis(tile, short, axis=1), xp.float64)
-            above = xp.take(targets.above[columns], short.reshape(-1), axis=0)
-            lower = lower - share * xp.abs(lower) - xp.reshape(above, lower.shape)
-            proven = xp.min(lower, axis=1) - 2 * self.queries.slack[part] - targets.below
-            floors = xp.maximum(floors, proven)
-        # The scores are float32, and rounding keeps the order: none is lost by it.
-        if share:  # where it is 0 and a floor infinite, their product is NaN
-            floors = floors - share * xp.abs(floors)
-        possible = ~(tile < xp.astype(floors, xp.float32)[:, None])  # all, where one is NaN
-        possible = possible & ~(tile <= BEYOND)
-        if targets.beyond.shape[0]:
-            numbers = xp.arange(columns.start, columns.stop, device=targets.beyond.device)
-            possible = possible | xp.any(numbers[:, None] == targets.beyond[None, :], axis=1)
-        return possible

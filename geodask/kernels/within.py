@@ -12,9 +12,10 @@ import numpy as np
 from ..arrays.device import Place, to_host
 from ..arrays.namespace import namespace
 from ..manifolds.base import Manifold
-from .counting import ALL, HELD
+from .counting import HELD
+from .device_search import DeviceSearch
 from .lists import Lists
-from .search import DeviceSearch, HostSearch, Search
+from .search import ALL, HostSearch, Search
 
 
 class Found(NamedTuple):
