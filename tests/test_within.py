@@ -118,6 +118,24 @@ def test_few_rows_no_radius_and_all_there_is(n: int, radius: float) -> None:
     assert len(found.row) == (n * (n - 1) // 2 if radius else 55 * (n == 37))  # 11 equal rows
 
 
+def test_rows_in_memory_are_searched_in_long_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths, fold = [], HostWithin.fold
+
+    def counted(self: HostWithin, y: np.ndarray, first: int) -> None:
+        lengths.append(len(y))
+        fold(self, y, first)
+
+    monkeypatch.setattr(HostWithin, "fold", counted)
+    on, x = data("Sphere")
+    x = gd.points(x, on)
+    plan = gd.within(x, x[:40], radius=0.6)
+    with dask.config.set({"geodask.device": "cpu"}):
+        writing = plan._writing(plan._counting.compute())
+        lengths.clear()
+        writing.compute()
+    assert set(lengths) == {40}
+
+
 def test_a_row_with_more_pairs_than_a_piece_is_cut() -> None:
     on, x = gd.Sphere(4), np.tile(gd.Sphere(4).random(1, seed=0), (300, 1))
     found = gd.within(gd.points(x, on), gd.points(x[:7], on), radius=0).persist()

@@ -27,7 +27,8 @@ def fitting(
 
     Raises MemoryPlanError where it allows none.
     """
-    tiling = Tiling(max(1, layout.rows_per_block), slice_rows(y, layout.others_per_panel))
+    most = layout.others_per_panel if layout.others else len(y)
+    tiling = Tiling(max(1, layout.rows_per_block), slice_rows(y, most))
     unit = min(y.source.chunk_rows, tiling.step)
     if allowed is None:
         return tiling
