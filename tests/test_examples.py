@@ -1,12 +1,16 @@
 """The examples run as a user runs them: as scripts, in an empty folder."""
 
+import importlib
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -14,7 +18,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 @pytest.fixture(autouse=True)
 def needs_the_extra() -> None:
-    for module in ("distributed", "matplotlib", "sklearn"):
+    for module in ("distributed", "geographiclib", "matplotlib", "sklearn", "vega_datasets"):
         pytest.importorskip(module, reason="pip install geodask[examples]")
 
 
@@ -83,3 +87,32 @@ def test_a_file_that_does_not_parse_is_left_out(
     (tmp_path / "tests" / "test_good.py").write_text('"""A test."""\n')
     found = list(docstrings.from_sources(tmp_path))
     assert found == [("good", "A module."), ("good.f", "A function.")]
+
+
+def example(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An example as a module."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    return importlib.import_module(name)
+
+
+@pytest.mark.slow
+def test_airports_lie_as_far_apart_as_geographiclib_says(tmp_path: Path) -> None:
+    printed = run(tmp_path, "airports.py", "--folder", "out")
+
+    assert (tmp_path / "out" / "airports.png").read_bytes().startswith(b"\x89PNG")
+    assert "3,376 airports; 8 lay in the wrong hemisphere" in printed
+    assert "nearest\n     0.015  HHH Hilton Head, HXD Hilton Head\n" in printed
+    assert "farthest apart, 16,512.7 km: ROR" in printed
+    [(nanometres, relative)] = re.findall(r"off .*?: (\S+) nm, .* (\S+) of each", printed)
+    assert 0 < float(nanometres) < 8
+    assert 0 < float(relative) < 1e-12
+
+
+def test_the_map_keeps_areas_and_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    airports = example("airports", monkeypatch)
+    [mean] = airports.unit_vectors(np.array([30.0]), np.array([-100.0]))
+    quarter = airports.unit_vectors(np.array([0.0, -60, 60]), np.array([-10.0, -100, 80]))
+    places = airports.lambert(
+        quarter, mean
+    )  # the disc of so much radius has half the sphere's area
+    assert places / airports.RADIUS == pytest.approx(2**0.5 * np.array([[1, 0], [0, -1], [0, 1]]))
