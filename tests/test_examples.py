@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +117,32 @@ def test_the_map_keeps_areas_and_directions(monkeypatch: pytest.MonkeyPatch) -> 
         quarter, mean
     )  # the disc of so much radius has half the sphere's area
     assert places / airports.RADIUS == pytest.approx(2**0.5 * np.array([[1, 0], [0, -1], [0, 1]]))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("geomstats") is None, reason="pip install geodask[emg]")
+def test_gestures_are_recognised_as_the_example_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = run(tmp_path, "emg.py", "--folder", "out")
+
+    assert (tmp_path / "out" / "emg.png").read_bytes().startswith(b"\x89PNG")
+    assert "2,704 covariance matrices" in printed
+    found = re.findall(r"^ *(\S+), (as recorded|centred) +(\S+) +(\S+) ", printed, re.MULTILINE)
+    shares = {(metric, way): share for metric, way, _, share in found}
+    assert len(shares) == 6
+    assert re.findall(r"(\S+) % ", example("emg", monkeypatch).__doc__) == [
+        shares["Euclidean", "as recorded"],
+        shares["affine-invariant", "as recorded"],
+        shares["affine-invariant", "centred"],
+    ]
+
+
+def test_near_singular_covariances_are_shrunk_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    emg = example("emg", monkeypatch)
+    whole, dead = np.diag(np.arange(1.0, 9)), np.diag([0.0, *range(1, 8)])
+    matrices, condition, shrunk = emg.well_conditioned(np.stack([whole, dead]))
+    assert (condition, shrunk) == (np.inf, 1)
+    assert (matrices[0] == whole).all()
+    assert np.diag(matrices[1]) == pytest.approx(0.99 * np.diag(dead) + 0.01 * 28 / 8)
+    assert np.trace(matrices[1]) == pytest.approx(28)
