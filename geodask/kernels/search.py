@@ -25,6 +25,9 @@ from ..arrays.product import HostProduct, precision_for
 from ..manifolds.base import BEYOND, Manifold, Rows, Targets, rows_of
 from .lists import LEFT_OUT, Hidden, Lists, Named
 
+GATHERED = 1 << 18
+"""How many coordinates of pairs are gathered at once, where they have to be."""
+
 TILE = (1024, 2048)
 """Query rows by target rows of one product: in bfloat16 4 MiB, a processor's cache."""
 
@@ -37,6 +40,17 @@ ALL = 1 << 30
 
 PAIRS = 1 << 20
 """How many pairs are measured at once."""
+
+
+def at_once(manifold: Manifold) -> int:
+    """How many pairs are measured at once on the host: so many that, where their rows have to be
+    gathered, the arrays stay in a processor's cache."""
+    return max(1, GATHERED // manifold.size) if manifold.pair_arrays else PAIRS
+
+
+def measuring_bytes(manifold: Manifold) -> int:
+    """What that takes."""
+    return 8 * manifold.pair_arrays * at_once(manifold) * manifold.size
 
 
 class Search(ABC):
@@ -71,7 +85,7 @@ class Search(ABC):
         self.rows = rows_of(manifold, self._put(x))
         self.queries = manifold.queries(self.rows, self.precision)
         self._excluded = excluded
-        self._at_once = PAIRS
+        self._at_once = at_once(manifold)
 
     @abstractmethod
     def _put(self, rows: np.ndarray) -> Any:

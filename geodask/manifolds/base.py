@@ -371,6 +371,10 @@ class Manifold(ABC):
         """The precision of the surrogate's operands where this one is asked for."""
         return asked
 
+    pair_arrays: ClassVar[int] = 0
+    """How many float64 arrays of gathered coordinates measuring pairs takes; 0 where a compiled
+    loop takes the rows from where they are."""
+
     @property
     def working_bytes(self) -> int:
         """Bytes a coordinate that making features and operands takes, beyond the operands."""

@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from ..arrays.namespace import namespace, norm, where
 from .base import Manifold, Queries, Rows, Targets, rows_of
@@ -34,6 +34,12 @@ class Shadowed(Manifold):
     So a product of matrices rules out pairs, and it proves none: the rest are measured. A subclass
     says what its `shadow` is, and why it is one.
     """
+
+    pair_arrays: ClassVar[int] = 20
+
+    @property
+    def working_bytes(self) -> int:
+        return 32  # features and shadows, and what they are made of
 
     @abstractmethod
     def shadow(self, x: Rows, aim: Any) -> tuple[Any, Any]: ...

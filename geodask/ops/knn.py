@@ -18,7 +18,7 @@ from ..engine.tasks import slices, stream
 from ..events import Stats
 from ..kernels.lists import LEFT_OUT, Lists, one_each
 from ..kernels.nearest import Answer, merge, nearest, nobody, pack, unpack
-from ..kernels.search import TILE
+from ..kernels.search import TILE, measuring_bytes
 from ..storage.array import ArraySpec
 from .compared import QUERIES, TARGETS, Compared, check_points, pairs_layout
 from .exclude import (
@@ -242,6 +242,7 @@ class Knn(Compared):
         # The product's tile twice, the candidates of its rows, and those that are measured.
         tile = min(TILE[0], rows)
         buffers = tile * (2 * 4 * min(TILE[1], step) + 28 * max(64, 4 * k))
+        buffers += measuring_bytes(x.manifold)
         # Or a merge: what is held and what comes, side by side and sorted.
         merging = layout.rows_per_block * 8 * (2 * k + 2) * 6
         return int(max(queries + targets + buffers, reading, merging))

@@ -16,7 +16,7 @@ from ..engine.result import Report, Result, place_of
 from ..engine.tasks import slices, stream
 from ..kernels.counting import HELD, counting, row_ranks, sorted_marks
 from ..kernels.lists import Lists, one_each
-from ..kernels.search import PAIRS, TILE
+from ..kernels.search import PAIRS, TILE, measuring_bytes
 from ..storage.array import ArraySpec
 from .compared import check_points, pairs_layout
 from .exclude import (
@@ -209,7 +209,9 @@ class Ranks(Operation):
         # The product's tile twice, the candidates of its rows, and those that are measured.
         tile = min(TILE[0], rows)
         buffers = tile * (2 * 4 * min(TILE[1], step) + 28 * HELD)
-        buffers += 48 * min(PAIRS, tile * max(HELD, min(TILE[1], step)))
+        buffers += measuring_bytes(x.manifold) + 48 * min(
+            PAIRS, tile * max(HELD, min(TILE[1], step))
+        )
         merging = layout.rows_per_block * 96
         return int(max(queries + max(gathering, targets + buffers), merging))
 
