@@ -32,48 +32,14 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ..arrays.device import to_host
-from ..arrays.difference import PairScores
 from ..arrays.namespace import lane_sum, namespace, where, widen
 from ..errors import PointShapeError, SpecError
+from .surrogate import BEYOND as BEYOND
+from .surrogate import Queries, Targets
 
 SUMMED = 1024
 """Rows whose logs are summed at once, whole groups of `arrays.logs`. A library's last digit may
 differ between the body and the tail of an array: so blocks are the same however the rows come."""
-
-BEYOND = -(2.0**126)
-"""Far under every other product. Not -inf: libraries pad with zeros, and their product is NaN."""
-
-
-class Queries(NamedTuple):
-    """One side of a surrogate: the rows that ask.
-
-    For every pair, with S the product of the two operands, whatever the order of its additions, and
-    s the score:  -(slack + below) <= S - s <= slack + above.
-    """
-
-    operand: Any
-    """(rows, columns) in the precision of the product."""
-    slack: Any
-    """(rows,) float64, the part of the bound that belongs to these rows."""
-    frame: Any
-    """What the targets must share: a manifold's own business."""
-    share: float = 0.0
-    """By how much of itself S may lie off besides."""
-    scores: type[PairScores] | None = None
-    """What takes the place of the product of the operands; None where it is the product."""
-
-
-class Targets(NamedTuple):
-    """The other side of a surrogate: the rows that are searched."""
-
-    operand: Any
-    """(rows, columns) in the precision of the product."""
-    below: float
-    """How far, beyond the slack, a product may lie below the score."""
-    above: Any
-    """(rows,) float64: how far, beyond the slack, a product may lie above the score."""
-    beyond: Any
-    """Rows that the operand cannot represent. Their products are `BEYOND`: measure them all."""
 
 
 @dataclass(frozen=True)
