@@ -97,6 +97,13 @@ class SPDAffineInvariant(SPD, Shadowed):
     def frame_columns(self) -> int:
         return self.dim
 
+    def to_frame(self, p: Any, u: Any) -> Any:
+        return flat_symmetric(_carried(_factor(p), u))
+
+    def from_frame(self, p: Any, y: Any) -> Any:
+        low = _factor(p)
+        return symmetric(low @ from_flat(y, self.n) @ transpose(low))
+
     def log_frame(self, p: Any, q: Any) -> Any:
         return flat_symmetric(of(LOG1P, _carried(_factor(p), q - p)))
 
@@ -107,7 +114,7 @@ class SPDAffineInvariant(SPD, Shadowed):
     def carry_frame(self, p: Any, q: Any, y: Any) -> Any:
         low = _factor(p)
         there = self.transport(p, q, low @ from_flat(y, self.n) @ transpose(low))
-        return flat_symmetric(_carried(_factor(q), there))
+        return self.to_frame(q, there)
 
     def bending(self, dist: Any) -> Any:
         # The curvature is at least -1/2: t coth t for t = dist / sqrt(2).

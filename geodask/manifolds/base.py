@@ -34,6 +34,7 @@ import numpy as np
 from ..arrays.device import to_host
 from ..arrays.namespace import lane_sum, namespace, where, widen
 from ..errors import PointShapeError, SpecError
+from .frames import Frames
 from .surrogate import BEYOND as BEYOND
 from .surrogate import Queries, Targets
 
@@ -43,7 +44,7 @@ differ between the body and the tail of an array: so blocks are the same however
 
 
 @dataclass(frozen=True)
-class Manifold(ABC):
+class Manifold(Frames, ABC):
     """A Riemannian manifold: a frozen value, hashable, picklable, equal when its fields are.
 
     ``n`` is the length of a stored vector.
@@ -204,29 +205,7 @@ class Manifold(ABC):
         """The point half-way on the shortest geodesic."""
         return self.geodesic(p, q, 0.5)
 
-    # --- tangent vectors in a frame -------------------------------------------------------------
-
-    @property
-    def unit(self) -> float:
-        """Distances are this times those of curvature 1, 0 or -1, in which frames are."""
-        return 1.0
-
-    @property
-    def frame_columns(self) -> int:
-        """How many components a tangent vector has in a frame."""
-        return self.n
-
-    def log_frame(self, p: Any, q: Any) -> Any:
-        """The log as components whose inner product is the flat one, float64: (..., columns)."""
-        return self.log(p, q)
-
-    def exp_frame(self, p: Any, y: Any) -> Any:
-        """exp of the tangent vector with these components, one point and one vector: (n,)."""
-        return self.exp(p, y)
-
-    def carry_frame(self, p: Any, q: Any, y: Any) -> Any:
-        """Components at p as those at q: an isometry, near the identity where q is near p."""
-        return y
+    # --- means ----------------------------------------------------------------------------------
 
     def bending(self, dist: Any) -> Any:
         """What the Hessian of dist^2 / 2 has across the geodesic, where along it it has 1.

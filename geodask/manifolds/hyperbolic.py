@@ -124,12 +124,6 @@ class Hyperbolic(Manifold):
     def unit(self) -> float:
         return self.radius
 
-    def log_frame(self, p: Any, q: Any) -> Any:
-        return self.to_frame(p, self.log(p, q))
-
-    def exp_frame(self, p: Any, y: Any) -> Any:
-        return self.exp(p, self.from_frame(p, y))
-
     def bending(self, dist: Any) -> Any:
         return namespace(dist).cosh(dist) / sinhc(dist)
 

@@ -108,6 +108,12 @@ class Isometric(Manifold):
     def frame_columns(self) -> int:
         return self.image.frame_columns
 
+    def to_frame(self, p: Any, u: Any) -> Any:
+        return self.image.to_frame(self._placed(p), self.push(p, u))
+
+    def from_frame(self, p: Any, y: Any) -> Any:
+        return self.pull(p, self.image.from_frame(self._placed(p), y))
+
     def log_frame(self, p: Any, q: Any) -> Any:
         return self.image.log_frame(self._placed(p), self._placed(q))
 
@@ -116,6 +122,12 @@ class Isometric(Manifold):
 
     def carry_frame(self, p: Any, q: Any, y: Any) -> Any:
         return self.image.carry_frame(self._placed(p), self._placed(q), y)
+
+    def to_basis(self, p: Any, y: Any) -> Any:
+        return self.image.to_basis(self._placed(p), y)
+
+    def from_basis(self, p: Any, c: Any) -> Any:
+        return self.image.from_basis(self._placed(p), c)
 
     def bending(self, dist: Any) -> Any:
         return self.image.bending(dist)

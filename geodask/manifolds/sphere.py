@@ -25,6 +25,7 @@ from ..arrays.product import FLUSHED, product_error, rounded
 from ..arrays.series import atan, sinc
 from ..errors import SpecError
 from .base import Manifold, Queries, Rows, Targets
+from .radial import reflect
 
 REACH = 1.01
 """Unit vectors rounded to bfloat16 or better are at most this long."""
@@ -144,6 +145,13 @@ class Sphere(Manifold):
     def bending(self, dist: Any) -> Any:
         return namespace(dist).cos(dist) / sinc(dist)
 
+    def to_basis(self, p: Any, y: Any) -> Any:
+        return reflect(y, _half_way(p))[..., 1:]
+
+    def from_basis(self, p: Any, c: Any) -> Any:
+        xp = namespace(p, c)
+        return reflect(xp.concat([xp.zeros_like(c[..., :1]), c], axis=-1), _half_way(p))
+
     def _at_antipode(self, far: Any) -> Any:
         # Closer to the antipode than the rounding of two unit vectors: no direction is left.
         return far <= 2 * eps(far)
@@ -255,6 +263,14 @@ class Sphere(Manifold):
     def _origin(self, x: Rows) -> Any:
         xp = namespace(x.features)
         return xp.zeros_like(xp.astype(x.points[0, ...], xp.float64))
+
+
+def _half_way(p: Any) -> Any:
+    """The direction of p plus that end of the first axis which is nearer: the reflection along it
+    takes p to the axis, so the coordinates but the first are those across p."""
+    xp = namespace(p)
+    end = xp.where(p[..., :1] < 0, -xp.ones_like(p[..., :1]), xp.ones_like(p[..., :1]))
+    return unit(xp.concat([p[..., :1] + end, p[..., 1:]], axis=-1))
 
 
 def _ratio(near: Any, far: Any) -> Any:
