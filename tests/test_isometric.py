@@ -117,7 +117,8 @@ WRONG = {
     },
     gd.SPDLogEuclidean(2): {
         "not symmetric": [[1.0, 0.5], [0.0, 1.0]],
-        "not positive definite": [[1.0, 1.0], [1.0, 1.0]],
+        "not positive definite": [[1.0, 2.0], [2.0, 1.0]],
+        "singular": [[1.0, 1.0], [1.0, 1.0]],
         "NaN": [[np.inf, 0.0], [0.0, 1.0]],
     },
 }

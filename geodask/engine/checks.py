@@ -61,6 +61,10 @@ def check_rows(x: "Points", rows: np.ndarray, first: int, validate: str) -> None
 
 
 def _advice(manifold: Manifold, codes: set[int]) -> str:
+    known = sorted(codes & set(manifold.remedies))
+    if known:
+        others = "" if len(known) == len(codes) else " Correct or drop the others."
+        return " ".join(manifold.remedies[code] for code in known) + others
     if codes <= manifold.mended_by_project:
         return "Correct or drop these rows, or pass project=True to take the nearest points."
     if manifold.mended_by_project:
@@ -69,6 +73,7 @@ def _advice(manifold: Manifold, codes: set[int]) -> str:
 
 
 def _shape_advice(manifold: Manifold, shape: tuple[int, ...]) -> str:
-    if len(shape) != 2:
-        return f"Pass an array of shape (rows, {manifold.point_shape[0]})."
+    if len(shape) != 2 or len(manifold.point_shape) != 1:
+        sides = ", ".join(map(str, ("rows", *manifold.point_shape)))
+        return f"Pass an array of shape ({sides})."
     return f"Pass {type(manifold).__name__}({shape[1]}), or select the columns."

@@ -139,6 +139,9 @@ class Manifold(Frames, ABC):
     mended_by_project: ClassVar[frozenset[int]] = frozenset()
     """The complaints about rows that have a nearest point."""
 
+    remedies: ClassVar[dict[int, str]] = {}
+    """What else to do about rows of a complaint."""
+
     def near_limit(self, x: Any) -> Any:
         """Whether stored rows have few digits left before they are no points: (*batch,) bool."""
         xp = namespace(x)

@@ -15,7 +15,8 @@ from .base import Manifold
 class SPD(Manifold):
     """Symmetric positive definite n x n matrices, in a metric that a subclass states.
 
-    A stored matrix stands for its symmetric part. Tangent vectors are symmetric matrices.
+    A stored matrix stands for its symmetric part. One whose least eigenvalue may be the rounding of
+    its dtype counts as singular. Tangent vectors are symmetric matrices.
     """
 
     @property
@@ -31,7 +32,9 @@ class SPD(Manifold):
     def project(self, x: Any) -> Any:
         """The symmetric part. NaN where that is not positive definite: none is the nearest."""
         part = symmetric(x)
-        return where(self._is_positive(part)[..., None, None], part, math.nan)
+        least, largest = lowest_and_highest(wide(part))
+        positive = least > rounding(self.n, eps(x)) * largest
+        return where(positive[..., None, None], part, math.nan)
 
     def to_tangent(self, p: Any, v: Any) -> Any:
         return symmetric(v) + namespace(p, v).zeros_like(p)
@@ -40,29 +43,30 @@ class SPD(Manifold):
         **Manifold.complaint_texts,
         2: "is not symmetric",
         3: "is not positive definite",
+        4: "is singular, as after an average reference",
+    }
+    remedies: ClassVar[dict[int, str]] = {
+        4: "Make singular matrices definite first: by shrinkage, or in the subspace that they span."
     }
     mended_by_project: ClassVar[frozenset[int]] = frozenset({2})
 
     def complaints(self, p: Any) -> Any:
         xp = namespace(p)
-        finite, tolerance = is_finite(p), 16 * self.n * eps(p)
+        finite, tolerance, share = is_finite(p), 16 * self.n * eps(p), rounding(self.n, eps(p))
         p = finite_or_unit(wide(p))
-        largest = xp.max(xp.abs(p), axis=(-2, -1))
-        uneven = xp.max(xp.abs(p - transpose(p)), axis=(-2, -1)) > tolerance * largest
+        size = xp.max(xp.abs(p), axis=(-2, -1))
+        uneven = xp.max(xp.abs(p - transpose(p)), axis=(-2, -1)) > tolerance * size
         code = xp.astype(uneven, xp.int8) * 2
-        code = xp.where(self._is_positive(symmetric(p)), code, xp.full_like(code, 3))
+        least, largest = lowest_and_highest(symmetric(p))
+        sign = xp.where(-least > tolerance * largest, xp.full_like(code, 3), xp.full_like(code, 4))
+        code = xp.where(least > share * largest, code, sign)
         return xp.where(finite, code, xp.full_like(code, 1))
 
-    def _is_positive(self, p: Any) -> Any:
-        """Whether the least eigenvalue is one, whatever rounding does to it."""
-        least, largest = lowest_and_highest(wide(p))
-        return least > self.n * 2.0**-52 * largest
-
     def near_limit(self, x: Any) -> Any:
-        """Whether rounding of the stored numbers moves the least eigenvalue by a sixteenth or more
-        of itself: such a matrix is ill-conditioned."""
+        """Whether rounding may move the least eigenvalue by a sixteenth or more of itself: such a
+        matrix is ill-conditioned."""
         least, largest = lowest_and_highest(self.canonical(x))
-        return least <= 16 * self.n * eps(x) * largest
+        return least <= 16 * rounding(self.n, eps(x)) * largest
 
     def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
         """Exponentials of symmetric matrices whose entries have standard deviation 1 / sqrt(n)."""
@@ -75,3 +79,10 @@ class SPD(Manifold):
 
     def canonical(self, x: Any) -> Any:
         return symmetric(wide(x))
+
+
+def rounding(n: int, eps: float) -> float:
+    """What rounding may make of an eigenvalue that is 0, as a share of the largest: that of finding
+    it, that of entries and sums in their dtype, whose epsilon is told, or that of float32 signals,
+    whose squares were summed in a wider one."""
+    return max(n * 2.0**-52, 4 * eps, 2.0**-46)
