@@ -33,6 +33,9 @@ from .manifolds import Sphere as Sphere
 from .manifolds import Torus as Torus
 from .monitor.report import report as report
 from .ops.components import connected_components as connected_components
+from .ops.covariances import common_span as common_span
+from .ops.covariances import compress as compress
+from .ops.covariances import shrink as shrink
 from .ops.hyperbolic import busemann as busemann
 from .ops.hyperbolic import convert as convert
 from .ops.hyperbolic import convert_tangent as convert_tangent

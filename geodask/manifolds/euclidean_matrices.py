@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from ..arrays.namespace import namespace
+from .covariances import Covariances
 from .euclidean import Euclidean
 from .rearranged import Rearranged
 
 
 @final
 @dataclass(frozen=True)
-class EuclideanMatrices(Rearranged):
+class EuclideanMatrices(Rearranged, Covariances):
     """Matrices of n rows and m columns; distances are Frobenius norms of differences."""
 
     m: int = 1

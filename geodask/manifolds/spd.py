@@ -9,10 +9,11 @@ import numpy as np
 from ..arrays.matrices import finite_or_unit, is_finite, lowest_and_highest, symmetric, transpose
 from ..arrays.namespace import eps, namespace, where, wide
 from .base import Manifold
+from .covariances import Covariances
 
 
 @dataclass(frozen=True)
-class SPD(Manifold):
+class SPD(Manifold, Covariances):
     """Symmetric positive definite n x n matrices, in a metric that a subclass states.
 
     A stored matrix stands for its symmetric part. One whose least eigenvalue may be the rounding of
@@ -46,7 +47,8 @@ class SPD(Manifold):
         4: "is singular, as after an average reference",
     }
     remedies: ClassVar[dict[int, str]] = {
-        4: "Make singular matrices definite first: by shrinkage, or in the subspace that they span."
+        4: "Take singular matrices as points of gd.EuclideanMatrices(n, n) and make them definite: "
+        "gd.shrink, or gd.compress to their gd.common_span."
     }
     mended_by_project: ClassVar[frozenset[int]] = frozenset({2})
 

@@ -20,9 +20,8 @@ from ..errors import PointShapeError, SpecError
 from ..manifolds.base import Manifold
 from ..manifolds.euclidean import Euclidean
 from ..manifolds.euclidean_matrices import EuclideanMatrices
-from ..manifolds.hyperbolic import Hyperbolic
 from ..manifolds.power import Power
-from .rowwise import Pointwise, Verb, rows_of
+from .rowwise import POINTS, Pointwise, Verb, rows_of
 
 DIST = Verb("dist", ("point", "point"), "scalar")
 EXP = Verb("exp", ("point", "tangent"), "point")
@@ -108,13 +107,12 @@ def operands(verb: Verb, *arguments: Any) -> tuple[Points, ...]:
             came=f"points of {manifold} came",
             do="Pass points of such a space.",
         )
-    if isinstance(manifold, Hyperbolic) and verb.to is not None:
-        manifold.check_model(verb.to)
     found = [x]
-    for kind, argument in zip(verb.takes[1:], arguments[1:], strict=True):
-        shape = {"tangent": manifold.point_shape, "time": (1,), "direction": (manifold.dim,)}
-        space = flat_space(shape[kind]) if kind in shape else manifold
+    for kind, argument in zip(verb.rows[1:], arguments[1:], strict=True):
+        space = manifold if kind in POINTS else flat_space(verb.shape(kind, manifold))
         found.append(_rows(argument, kind, space))
+    if verb.to is not None:
+        _check_space(verb, found)
     counts = {len(each) for each in found} - {1}
     if len(counts) > 1:
         raise PointShapeError(
@@ -122,6 +120,18 @@ def operands(verb: Verb, *arguments: Any) -> tuple[Points, ...]:
             f"{[len(each) for each in found]} came. Select rows."
         )
     return tuple(found)
+
+
+def _check_space(verb: Verb, inputs: list[Points]) -> None:
+    """Raises SpecError where results do not lie in the space that they should, by no rows."""
+    manifold = inputs[0].manifold
+    made = verb.apply(manifold, *(np.empty((0, *each.shape[1:])) for each in inputs))
+    if made.shape[1:] != verb.row_shape(manifold):
+        raise SpecError(
+            f"{verb.method} of {manifold} gives rows of shape {made.shape[1:]}",
+            came=f"{verb.to} came to put them in",
+            do="Pass a space whose points have that shape.",
+        )
 
 
 def flat_space(shape: tuple[int, ...]) -> Manifold:
@@ -140,11 +150,11 @@ def _spaces_with(method: str) -> str:
 
 def _rows(argument: Any, kind: str, space: Manifold) -> Points:
     if isinstance(argument, Points):
-        if kind == "point" and argument.manifold != space:
+        if kind in POINTS and argument.manifold != space:
             raise SpecError(
                 f"Points of {space} are needed, but {argument.manifold} came. Convert them first."
             )
-        if kind != "point":
+        if kind not in POINTS:
             raise SpecError(f"A {kind} is needed, but Points came. Pass an array.")
         return argument
     source = source_of(argument)
@@ -155,7 +165,7 @@ def _rows(argument: Any, kind: str, space: Manifold) -> Points:
         source = source_of(values[None] if values.ndim == len(space.point_shape) else values)
     elif isinstance(source, Lazy) and kind == "time":
         source = source_of(source.array.reshape(-1, 1))
-    return points(source, space) if kind == "point" else Points(source, space)
+    return points(source, space) if kind in POINTS else Points(source, space)
 
 
 def lazy(verb: Verb, *arguments: Any, on_undefined: str = "nan") -> Any:
@@ -167,7 +177,7 @@ def lazy(verb: Verb, *arguments: Any, on_undefined: str = "nan") -> Any:
     rows = rows_of(inputs)
     width = min(each.source.block_rows for each in inputs if len(each) == rows)
     width = min(width, operation.layout(inputs).rows_per_block)
-    row_shape, dtype = operation.row_shape(inputs), operation.dtype(inputs)
+    row_shape, dtype = verb.row_shape(inputs[0].manifold), operation.dtype(inputs)
     # Rows are the index 0; a single row has an index of its own, so every block gets it whole, and
     # so have the axes of each argument and of the result.
     chunks: Any = width
@@ -192,9 +202,9 @@ def lazy(verb: Verb, *arguments: Any, on_undefined: str = "nan") -> Any:
         dtype=dtype,
         meta=np.empty((0,) * (1 + len(row_shape)), dtype),
     )
-    if verb.gives != "point":
+    if not verb.gives_points:
         return values
-    return Points(Lazy(values.shape, dtype, values), verb.to or inputs[0].manifold)
+    return Points(Lazy(values.shape, dtype, values), verb.space(inputs[0].manifold))
 
 
 def _compute(

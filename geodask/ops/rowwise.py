@@ -13,9 +13,16 @@ from ..engine.points import Points
 from ..engine.result import Report, Result
 from ..errors import CutLocusError, MemoryPlanError, SpecError
 from ..manifolds.base import Manifold
+from ..manifolds.isometric import Isometric
 from ..storage.array import ArraySpec
 
 BLOCK_BYTES = 32 << 20
+
+
+POINTS = ("point", "at")
+"""Arguments whose rows are points, and are taken canonically."""
+NUMBERS = ("time", "direction", "basis")
+"""Those whose rows are neither points nor tangent vectors."""
 
 
 @dataclass(frozen=True)
@@ -24,32 +31,63 @@ class Verb:
 
     method: str
     takes: tuple[str, ...]
-    """"point", "ambient", "tangent", "time", "direction" or "space" for each argument."""
+    """For each argument "point", "at" (a base point, which the method takes first), "ambient",
+    "tangent", "time", "direction" or "basis"; and what has no rows and is bound: "amount", "space",
+    or "into", a space that the method is not told of."""
     gives: str
-    """"point", "tangent" or "scalar"."""
+    """"point", "tangent", "scalar", "coordinates", or "image", a point of the space that another
+    is carried over from."""
     to: Manifold | None = None
     """The space that results lie in, where it is another one."""
+    amount: float | None = None
+    """A number from 0 to 1."""
+
+    @property
+    def gives_points(self) -> bool:
+        """Whether rows of the result are points."""
+        return self.gives in ("point", "image")
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Of what it takes, that which has rows."""
+        return tuple(kind for kind in self.takes if kind not in ("amount", "space", "into"))
 
     def bind(self, arguments: tuple[Any, ...]) -> tuple["Verb", tuple[Any, ...]]:
-        """The verb with its target space, where it takes one, and the arguments that have rows."""
-        if self.takes[-1] != "space":
-            return self, arguments
-        if not isinstance(arguments[-1], Manifold):
-            raise SpecError(
-                f"{self.method} takes the manifold to go to as its last argument",
-                came=f"{type(arguments[-1]).__name__} came",
-                do="Pass one, such as gd.Lorentz(4).",
-            )
-        return replace(self, takes=self.takes[:-1], to=arguments[-1]), arguments[:-1]
+        """The verb with what has no rows, and the arguments that have."""
+        pairs = list(zip(self.takes, arguments, strict=True))
+        verb = self
+        for kind, value in pairs:
+            if kind == "amount":
+                verb = replace(verb, amount=checked_amount(self.method, value))
+            elif kind in ("space", "into"):
+                verb = replace(verb, to=checked_space(self.method, value))
+        return verb, tuple(value for kind, value in pairs if kind in self.rows)
+
+    def space(self, manifold: Manifold) -> Manifold:
+        """The space that results lie in, or are tangent to."""
+        if self.gives == "image" and isinstance(manifold, Isometric):
+            return manifold.image
+        return self.to or manifold
+
+    def shape(self, kind: str, manifold: Manifold) -> tuple[int, ...]:
+        """The shape of a row of an argument."""
+        if kind == "basis":
+            assert self.to is not None
+            return manifold.n, self.to.n
+        return {"time": (1,), "direction": (manifold.dim,)}.get(kind, manifold.point_shape)
+
+    def row_shape(self, manifold: Manifold) -> tuple[int, ...]:
+        """The shape of a row of the result."""
+        shapes = {"scalar": (), "coordinates": (manifold.dim,)}
+        return shapes.get(self.gives, self.space(manifold).point_shape)
 
     def apply(self, manifold: Manifold, *blocks: Any) -> Any:
         """The formula on blocks of rows, points among them canonical: float64."""
-        prepared = [
-            manifold.canonical(block) if kind == "point" else block
-            for kind, block in zip(self.takes, blocks, strict=True)
-        ]
-        spaces = () if self.to is None else (self.to,)
-        return getattr(manifold, self.method)(*prepared, *spaces)
+        pairs = sorted(zip(self.rows, blocks, strict=True), key=lambda pair: pair[0] != "at")
+        prepared = [manifold.canonical(rows) if kind in POINTS else rows for kind, rows in pairs]
+        told = [self.amount, None if "into" in self.takes else self.to]
+        bound = [each for each in told if each is not None]
+        return getattr(manifold, self.method)(*prepared, *bound)
 
 
 @dataclass(frozen=True)
@@ -57,17 +95,20 @@ class PointwiseResult(Result):
     """The rows a pointwise plan gave: a Dask array after `persist`, numpy after `compute`."""
 
     values: Any
-    """(n,) for scalars, (n, *point_shape) for points and tangent vectors."""
+    """(n,) for scalars, (n, *point_shape) for points and tangent vectors, (n, dim) for
+    coordinates."""
     report: Report
     plan: Any
 
     @property
     def points(self) -> Points:
         """The values as Points, where they are points."""
-        if self.plan.operation.verb.gives != "point":
-            raise SpecError(f"{self.plan.operation.verb.method} gives no points. Use .values.")
         verb = self.plan.operation.verb
-        return Points(source_of(self.values), verb.to or self.plan.inputs[0].manifold)
+        if not verb.gives_points:
+            raise SpecError(f"{verb.method} gives no points. Use .values.")
+        x = self.plan.inputs[0]
+        ids = x.ids if len(x) == len(self.values) else None
+        return Points(source_of(self.values), verb.space(x.manifold), ids)
 
     def __repr__(self) -> str:
         method = self.plan.operation.verb.method
@@ -86,10 +127,11 @@ class Pointwise(Operation):
 
     def parameters(self) -> dict[str, Any]:
         to = {} if self.verb.to is None else {"to": self.verb.to.to_spec()}
-        return {"verb": self.verb.method, "on_undefined": self.on_undefined, **to}
+        amount = {} if self.verb.amount is None else {"amount": self.verb.amount}
+        return {"verb": self.verb.method, "on_undefined": self.on_undefined, **to, **amount}
 
     def checks(self, position: int) -> bool:
-        return self.verb.takes[position] == "point"
+        return self.verb.rows[position] in POINTS
 
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
         widest = sum(int(np.prod(each.shape[1:])) for each in inputs) + inputs[0].manifold.size
@@ -97,20 +139,15 @@ class Pointwise(Operation):
         return Layout(rows, max(1, min(rows, BLOCK_BYTES // (8 * widest))))
 
     def outputs(self, inputs: tuple[Points, ...], layout: Layout) -> list[ArraySpec]:
-        shape = (layout.rows, *self.row_shape(inputs))
+        shape = (layout.rows, *self.verb.row_shape(inputs[0].manifold))
         return [ArraySpec("values", shape, layout.rows_per_block, self.dtype(inputs).name)]
 
-    def row_shape(self, inputs: tuple[Points, ...]) -> tuple[int, ...]:
-        """The shape of one row of the result."""
-        space = self.verb.to or inputs[0].manifold
-        return () if self.verb.gives == "scalar" else space.point_shape
-
     def dtype(self, inputs: tuple[Points, ...]) -> np.dtype:
-        """float64 for scalars, else what the stored inputs have in common."""
-        if self.verb.gives == "scalar":
+        """float64 for numbers, else what the stored points and tangent vectors have in common."""
+        if self.verb.gives not in ("point", "tangent"):
             return np.dtype(np.float64)
-        kinds = zip(self.verb.takes, inputs, strict=True)
-        return np.result_type(*(each.dtype for kind, each in kinds if kind != "time"))
+        kinds = zip(self.verb.rows, inputs, strict=True)
+        return np.result_type(*(each.dtype for kind, each in kinds if kind not in (*NUMBERS, "at")))
 
     def cost(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Cost:
         row = sum(int(np.prod(each.shape[1:])) for each in inputs) + inputs[0].manifold.size
@@ -136,13 +173,14 @@ class Pointwise(Operation):
             each.read(0, 1) if len(each) == 1 else each.read(start, stop) for each in work.inputs
         ]
         work.stats.bytes_read += sum(rows.nbytes for rows in blocks)
-        taken = zip(self.verb.takes, work.inputs, blocks, strict=True)
+        taken = zip(self.verb.rows, work.inputs, blocks, strict=True)
         for number, (kind, each, rows) in enumerate(taken, 1):
             if kind == "point" and (block == 0 or len(each) > 1):
                 work.count_near_limit(each, rows, start if len(each) > 1 else 0, f"input {number}")
         with work.stats.timing_kernel():
             values = self.block(work.inputs[0].manifold, blocks, start, self.dtype(work.inputs))
-        out = np.empty((stop - start, *self.row_shape(work.inputs)), self.dtype(work.inputs))
+        shape = self.verb.row_shape(work.inputs[0].manifold)
+        out = np.empty((stop - start, *shape), self.dtype(work.inputs))
         out[...] = values
         work.count_rows("flagged", start + _undefined(out))
         return {"values": out}
@@ -155,13 +193,13 @@ class Pointwise(Operation):
         Rows that should be points and in this dtype are none, as beyond its reach, are NaN.
         """
         prepared = []
-        for kind, rows in zip(self.verb.takes, blocks, strict=True):
+        for kind, rows in zip(self.verb.rows, blocks, strict=True):
             # In one memory order: another would add the terms of a sum in another order.
             rows = np.ascontiguousarray(rows, np.float64)
             prepared.append(rows[:, 0] if kind == "time" else rows)
         values = self.verb.apply(manifold, *prepared).astype(dtype)
-        if self.verb.gives == "point":
-            values[(self.verb.to or manifold).complaints(values) != 0] = np.nan
+        if self.verb.gives_points:
+            values[self.verb.space(manifold).complaints(values) != 0] = np.nan
         undefined = _undefined(values)
         if self.on_undefined == "raise" and len(undefined):
             raise CutLocusError(
@@ -175,12 +213,12 @@ class Pointwise(Operation):
         manifold = inputs[0].manifold
         p = manifold.random(1024, seed=0)
         blocks = [
-            np.ones((1024, 1 if kind == "time" else manifold.dim))
-            if kind in ("time", "direction")
+            np.ones((1024, *self.verb.shape(kind, manifold)))
+            if kind in NUMBERS
             else manifold.random_tangent(p, seed=2)
             if kind == "tangent"
             else manifold.random(1024, seed=position)
-            for position, kind in enumerate(self.verb.takes)
+            for position, kind in enumerate(self.verb.rows)
         ]
         self.block(manifold, blocks, 0, np.float64)
         begin, count = time.perf_counter(), 0
@@ -202,3 +240,22 @@ def rows_of(inputs: tuple[Points, ...]) -> int:
 def _undefined(values: np.ndarray) -> np.ndarray:
     """Numbers of the rows that hold NaN."""
     return np.flatnonzero(np.isnan(values).any(axis=tuple(range(1, values.ndim))))
+
+
+def checked_space(method: str, value: Any) -> Manifold:
+    """The space that a verb goes to, or a SpecError."""
+    if not isinstance(value, Manifold):
+        raise SpecError(
+            f"{method} takes the manifold to go to as its last argument",
+            came=f"{type(value).__name__} came",
+            do="Pass one, such as gd.Lorentz(4).",
+        )
+    return value
+
+
+def checked_amount(method: str, value: Any) -> float:
+    """The amount that a verb takes, or a ValueError."""
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 1:
+        raise ValueError(f"{method} takes a number from 0 to 1, but {value!r} came. Pass such one.")
+    return float(value)
