@@ -22,6 +22,7 @@ _HOMES = {
         "Sphere Torus"
     ),
     "ops.components": "connected_components",
+    "ops.coordinates": "image tangent_coordinates",
     "ops.covariances": "common_span compress shrink",
     "ops.hyperbolic": (
         "busemann convert convert_tangent dist_to_hyperplane dist_to_origin gyration mobius_add "

@@ -33,6 +33,8 @@ from .manifolds import Sphere as Sphere
 from .manifolds import Torus as Torus
 from .monitor.report import report as report
 from .ops.components import connected_components as connected_components
+from .ops.coordinates import image as image
+from .ops.coordinates import tangent_coordinates as tangent_coordinates
 from .ops.covariances import common_span as common_span
 from .ops.covariances import compress as compress
 from .ops.covariances import shrink as shrink

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..engine.plan import Plan
 from ..errors import SpecError
-from . import covariances, hyperbolic, pointwise
+from . import coordinates, covariances, hyperbolic, pointwise
 from .pointwise import checked_policy, operands
 from .rowwise import Pointwise
 
@@ -17,7 +17,7 @@ def plan(function: Callable[..., Any], *arguments: Any, on_undefined: str = "nan
     points, and a report whose ``health`` counts the undefined rows. Raises SpecError for any other
     function.
     """
-    verbs = pointwise.VERBS | hyperbolic.VERBS | covariances.VERBS
+    verbs = pointwise.VERBS | hyperbolic.VERBS | coordinates.VERBS | covariances.VERBS
     if function not in verbs:
         names = ", ".join(sorted(each.__name__ for each in verbs))
         raise SpecError(
