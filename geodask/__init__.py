@@ -34,6 +34,7 @@ _HOMES = {
     "ops.plan": "plan",
     "ops.pointwise": "dist exp_map geodesic inner log_map midpoint norm project transport",
     "ops.ranks": "ranks",
+    "ops.recentre": "recentre",
     "ops.within": "within",
     "monitor.report": "report",
     "service.jobs": "jobs",

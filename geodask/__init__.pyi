@@ -60,6 +60,7 @@ from .ops.pointwise import norm as norm
 from .ops.pointwise import project as project
 from .ops.pointwise import transport as transport
 from .ops.ranks import ranks as ranks
+from .ops.recentre import recentre as recentre
 from .ops.within import within as within
 from .service.jobs import jobs as jobs
 

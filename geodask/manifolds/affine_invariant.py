@@ -91,6 +91,10 @@ class SPDAffineInvariant(SPD, Shadowed):
         inside = half @ _carried(low, wide(u)) @ half
         return like(symmetric(low @ inside @ transpose(low)), p, q, u)
 
+    def _translated(self, p: Any, origin: Any, q: Any) -> Any:
+        # A congruence, which moves points as it does tangent vectors: p^-1/2 q p^-1/2.
+        return origin + self.transport(p, origin, q - p)
+
     # --- tangent vectors in a frame -------------------------------------------------------------
 
     @property

@@ -32,7 +32,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ..arrays.device import to_host
-from ..arrays.namespace import lane_sum, namespace, where, widen
+from ..arrays.namespace import lane_sum, like, namespace, where, widen
 from ..errors import PointShapeError, SpecError
 from .frames import Frames
 from .surrogate import BEYOND as BEYOND
@@ -86,6 +86,11 @@ class Manifold(Frames, ABC):
     @abstractmethod
     def injectivity_radius(self) -> float:
         """Up to this distance every shortest geodesic is unique."""
+
+    @property
+    def origin(self) -> np.ndarray:
+        """The point (*point_shape) that rows are centred at. SpecError where a space names none."""
+        raise SpecError(f"{self} names no origin. Choose a point, and move rows there by `exp`.")
 
     def to_spec(self) -> dict[str, Any]:
         """The manifold as JSON: its class name and its fields."""
@@ -207,6 +212,19 @@ class Manifold(Frames, ABC):
     def midpoint(self, p: Any, q: Any) -> Any:
         """The point half-way on the shortest geodesic."""
         return self.geodesic(p, q, 0.5)
+
+    def recentred(self, p: Any, q: Any) -> Any:
+        """q moved by the translation that takes p to the origin, along the geodesic between them.
+
+        On a symmetric space it is an isometry, for every p and q.
+        """
+        xp = namespace(p, q)
+        origin = xp.asarray(self.origin, dtype=xp.float64, device=q.device)
+        return like(self._translated(self.canonical(p), origin, self.canonical(q)), p, q)
+
+    def _translated(self, p: Any, origin: Any, q: Any) -> Any:
+        """The same of canonical points."""
+        return self.exp(origin, self.transport(p, origin, self.log(p, q)))
 
     # --- means ----------------------------------------------------------------------------------
 

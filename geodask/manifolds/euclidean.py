@@ -46,6 +46,10 @@ class Euclidean(Manifold):
         return self.n
 
     @property
+    def origin(self) -> np.ndarray:
+        return np.zeros(self.n)
+
+    @property
     def injectivity_radius(self) -> float:
         return math.inf
 

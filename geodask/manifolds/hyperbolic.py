@@ -50,6 +50,11 @@ class Hyperbolic(Manifold):
         return 1 / math.sqrt(-self.curvature)
 
     @property
+    def origin(self) -> np.ndarray:
+        """Where the distances of `to_polar` begin."""
+        return self.from_polar(np.eye(1, self.dim)[0], np.zeros(()))
+
+    @property
     def injectivity_radius(self) -> float:
         return math.inf
 
@@ -123,6 +128,10 @@ class Hyperbolic(Manifold):
     @property
     def unit(self) -> float:
         return self.radius
+
+    def _translated(self, p: Any, origin: Any, q: Any) -> Any:
+        # Components in the frame stay, for it is carried from the origin along the radius.
+        return self.exp_frame(origin, self.log_frame(p, q))
 
     def bending(self, dist: Any) -> Any:
         return namespace(dist).cosh(dist) / sinhc(dist)

@@ -57,6 +57,10 @@ class Isometric(Manifold):
         return self.image.dim
 
     @property
+    def origin(self) -> np.ndarray:
+        return self.from_image(self.image.origin)
+
+    @property
     def injectivity_radius(self) -> float:
         return self.image.injectivity_radius
 
@@ -94,6 +98,9 @@ class Isometric(Manifold):
     def midpoint(self, p: Any, q: Any) -> Any:
         x, y = self.to_image(wide(p)), self.to_image(wide(q))
         return like(self.from_image(self.image.midpoint(x, y)), p, q)
+
+    def _translated(self, p: Any, origin: Any, q: Any) -> Any:
+        return self.from_image(self.image._translated(*map(self.to_image, (p, origin, q))))
 
     def _pushed(self, p: Any, u: Any) -> Any:
         return self.push(wide(p), wide(u))

@@ -26,6 +26,11 @@ class Simplex(Isometric):
 
     smallest_n: ClassVar[int] = 2
 
+    @property
+    def origin(self) -> np.ndarray:
+        """The uniform distribution."""
+        return np.full(self.n, 1 / self.n)
+
     # --- points and tangent vectors -------------------------------------------------------------
 
     def project(self, x: Any) -> Any:

@@ -28,6 +28,11 @@ class SPD(Manifold, Covariances):
     def dim(self) -> int:
         return self.n * (self.n + 1) // 2
 
+    @property
+    def origin(self) -> np.ndarray:
+        """The unit matrix."""
+        return np.eye(self.n)
+
     # --- points and tangent vectors -------------------------------------------------------------
 
     def project(self, x: Any) -> Any:

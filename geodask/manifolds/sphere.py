@@ -64,6 +64,11 @@ class Sphere(Manifold):
         return 1 / math.sqrt(self.curvature)
 
     @property
+    def origin(self) -> np.ndarray:
+        """The end of the first axis."""
+        return np.eye(1, self.n)[0]
+
+    @property
     def injectivity_radius(self) -> float:
         return math.pi * self.radius
 

@@ -21,7 +21,7 @@ def labels_of(
     if where is None:
         return None
     parts = where if isinstance(where, tuple) else (where,)
-    values = [_values(part) for part in parts]
+    values = [as_labels(part) for part in parts]
     if len(values) == 1 and values[0].dtype == bool and values[0].shape == (targets,):
         mask = np.where(values[0], 0, LEFT_OUT)
         return np.full(queries, EVERYBODY), mask
@@ -35,18 +35,18 @@ def labels_of(
             came=" and ".join(f"{value.dtype} of shape {value.shape}" for value in values),
             do="Pass one of them.",
         )
-    codes = _codes(values)
+    codes = numbered(values)
     return (codes, codes) if itself else (codes[:queries], codes[queries:])
 
 
-def _values(part: Any) -> np.ndarray:
-    """An array; one of objects that are all True or False is a mask."""
+def as_labels(part: Any) -> np.ndarray:
+    """What was passed, as an array; one of objects that are all True or False is a mask."""
     found = np.asarray(part)
     truths = found.dtype == object and all(isinstance(each, bool | np.bool) for each in found.flat)
     return found.astype(bool) if truths and found.size else found
 
 
-def _codes(values: list[np.ndarray]) -> np.ndarray:
+def numbered(values: list[np.ndarray]) -> np.ndarray:
     """Numbers in the order in which labels come first: those of first rows stay as rows come."""
     import pandas as pd
 
