@@ -36,6 +36,7 @@ _HOMES = {
     "ops.ranks": "ranks",
     "ops.recentre": "recentre",
     "ops.within": "within",
+    "learn.tangent": "TangentCoordinates",
     "monitor.report": "report",
     "service.jobs": "jobs",
 }

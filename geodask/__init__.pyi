@@ -14,6 +14,7 @@ from .errors import PointShapeError as PointShapeError
 from .errors import SpecError as SpecError
 from .errors import StoreError as StoreError
 from .errors import TooManyPairsError as TooManyPairsError
+from .learn.tangent import TangentCoordinates as TangentCoordinates
 from .manifolds import Circle as Circle
 from .manifolds import Euclidean as Euclidean
 from .manifolds import EuclideanMatrices as EuclideanMatrices

@@ -1,11 +1,19 @@
-"""Tangent coordinates of data sets: isometric and lazy."""
+"""Tangent coordinates of data sets: isometric, lazy, and a step of scikit-learn's pipelines."""
 
+import importlib
+import sys
 from pathlib import Path
 
 import dask
 import mpmath
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline, make_pipeline
 
 import geodask as gd
 
@@ -99,3 +107,78 @@ def test_rows_without_a_log_are_undefined() -> None:
         gd.tangent_coordinates(x, at, on_undefined="raise").compute()
     with pytest.raises(gd.PointShapeError):
         gd.tangent_coordinates(x, np.eye(4)[0])
+
+
+# --- the transformer ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trials() -> tuple[np.ndarray, np.ndarray]:
+    """Covariances of two classes with scattered scales, and their labels."""
+    centres = np.repeat(SPD.random(2, seed=1), 60, axis=0)
+    rows = SPD.exp(centres, 0.5 * SPD.random_tangent(centres, seed=3))
+    return rows, np.repeat([0, 1], 60)
+
+
+def pipeline() -> Pipeline:
+    return make_pipeline(gd.TangentCoordinates(SPD), LogisticRegression())
+
+
+def test_a_cross_validation(trials: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, labels = trials
+    scores = cross_val_score(pipeline(), rows, labels, cv=3, error_score="raise")
+    assert scores.mean() > 0.9
+    shuffled = np.random.default_rng(0).permutation(labels)
+    assert cross_val_score(pipeline(), rows, shuffled, cv=3, error_score="raise").mean() < 0.7
+    stored = gd.points(rows, SPD)
+    again = cross_val_score(pipeline(), stored, labels, cv=3, error_score="raise")
+    assert np.array_equal(again, scores)
+
+
+def test_the_metric_is_a_parameter_to_search(trials: tuple[np.ndarray, np.ndarray]) -> None:
+    spaces = [gd.SPDLogCholesky(4), SPD]
+    grid = {"tangentcoordinates__manifold": spaces, "logisticregression__C": [0.1, 1.0]}
+    found = GridSearchCV(pipeline(), grid, cv=2, error_score="raise").fit(*trials)
+    assert found.best_params_["tangentcoordinates__manifold"] in spaces
+    assert found.predict(trials[0]).shape == (120,)
+
+
+def test_it_keeps_the_variance_and_comes_back(trials: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, _ = trials
+    step = gd.TangentCoordinates(SPD)
+    table = step.fit_transform(rows)
+    mean = gd.mean(gd.points(rows, SPD)).compute()
+    assert step.variance_ == mean.variance
+    assert np.array_equal(step.mean_, mean.point)
+    assert table.var(axis=0).sum() == pytest.approx(step.variance_, rel=1e-10)
+    total = PCA().fit(table).explained_variance_.sum() * (len(rows) - 1) / len(rows)
+    assert total == pytest.approx(step.variance_, rel=1e-10)
+    assert np.allclose(step.inverse_transform(table), rows, rtol=1e-11, atol=1e-13)
+
+
+def test_it_keeps_to_the_conventions(trials: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, _ = trials
+    step = gd.TangentCoordinates(SPD)
+    assert step.get_params() == {"manifold": SPD}
+    assert clone(step).set_params(manifold=gd.SPDLogEuclidean(4)).manifold == gd.SPDLogEuclidean(4)
+    assert repr(step) == "TangentCoordinates(manifold=SPDAffineInvariant(n=4))"
+    with pytest.raises(NotFittedError):
+        step.transform(rows)
+    assert step.fit(rows) is step
+    assert list(step.get_feature_names_out())[-1] == "tangentcoordinates9"
+    assert step.set_output(transform="pandas").transform(rows).shape == (120, 10)
+    assert step.transform(rows[:1]).shape == (1, 10)
+    flat = gd.TangentCoordinates(gd.Sphere(3))
+    assert flat.fit_transform(gd.Sphere(3).random(9, seed=0)[:1]).shape == (1, 2)
+    for wrong, error in ((rows[:, 0], gd.PointShapeError), (-rows, gd.NotOnManifoldError)):
+        with pytest.raises(error):
+            step.transform(wrong)
+    with pytest.raises(gd.SpecError, match="takes a manifold"):
+        gd.TangentCoordinates("riemann").fit(rows)  # pyright: ignore[reportArgumentType]
+
+
+def test_without_scikit_learn_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "geodask.learn.tangent", raising=False)
+    monkeypatch.setitem(sys.modules, "sklearn.base", None)
+    with pytest.raises(ImportError, match=r"pip install 'geodask\[learn\]'"):
+        importlib.import_module("geodask.learn.tangent")

@@ -14,6 +14,8 @@ GATHERED_ROWS = 4096
 
 def as_rows(index: Any, n: int) -> Rows:
     """The rows of ``n`` that a row, a slice, a mask or row numbers name. Raises IndexError."""
+    if isinstance(index, tuple) and len(index) == 2 and index[1] is Ellipsis:
+        index = index[0]  # as scikit-learn takes rows of an array
     if isinstance(index, slice):
         return range(n)[index]
     if isinstance(index, int | np.integer) and not isinstance(index, bool):
