@@ -5,7 +5,8 @@ from typing import Any, final
 
 from ..errors import SpecError
 from .base import Manifold
-from .composite import Composite, Part
+from .composite import Composite
+from .parts import Part
 from .product import is_weight
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from ..arrays.namespace import namespace
 from ..errors import SpecError
 from .base import Manifold
-from .composite import Composite, Part
+from .composite import Composite
+from .parts import Part
 
 
 @final

@@ -29,6 +29,11 @@ class Torus(Shadowed):
         return self.n
 
     @property
+    def origin(self) -> np.ndarray:
+        """Angles of 0."""
+        return np.zeros(self.n)
+
+    @property
     def injectivity_radius(self) -> float:
         return math.pi
 
