@@ -18,6 +18,8 @@ SPACES = [
     (gd.SPDAffineInvariant(4), "float32"),
     (gd.EuclideanMatrices(2, 3), "float32"),
     (gd.Torus(2), "float32"),
+    (gd.Rotations(3), "float32"),
+    (gd.Rotations(4), "float64"),
     (gd.Oblique(3, 2), "float64"),
     (gd.Product((gd.Sphere(3), gd.PoincareBall(2), gd.Euclidean(1)), (1.0, 0.5, 2.0)), "float32"),
     (gd.Power(gd.SPDAffineInvariant(2), 2, weight=3.0), "float64"),
@@ -121,6 +123,11 @@ WRONG = {
         "singular": [[1.0, 1.0], [1.0, 1.0]],
         "NaN": [[np.inf, 0.0], [0.0, 1.0]],
     },
+    gd.Rotations(2): {
+        "reflection": [[1.0, 0.0], [0.0, -1.0]],
+        "not orthonormal": [[1.0, 1e-6], [0.0, 1.0]],
+        "NaN": [[np.nan, 0.0], [0.0, 1.0]],
+    },
 }
 
 
@@ -141,6 +148,10 @@ def test_what_can_be_mended_is() -> None:
     assert mended.read(0, 1).tolist() == [[[2.0, 0.25], [0.25, 1.0]]]
     counts = gd.points(np.array([[1.0, 3.0, 4.0]]), gd.Simplex(3), project=True)
     assert counts.read(0, 1).tolist() == [[0.125, 0.375, 0.5]]
+    turn = gd.points(np.array([[[0.0, -2.0], [1.0, 0.0]]]), gd.Rotations(2), project=True)
+    assert np.allclose(turn.read(0, 1), [[[0.0, -1.0], [1.0, 0.0]]], atol=1e-15)
+    with pytest.raises(gd.NotOnManifoldError, match="reflection"):
+        gd.points(np.array([[[0.0, 1.0], [1.0, 0.0]]]), gd.Rotations(2), project=True)
     with pytest.raises(gd.NotOnManifoldError):
         gd.points(np.array([[[1.0, 2.0], [2.0, 1.0]]]), on, project=True)
 

@@ -8,6 +8,7 @@ from typing import Any
 import array_api_strict
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 
 import geodask as gd
@@ -30,6 +31,7 @@ MANIFOLDS = [
     *(space(n) for space in MATRICES for n in (1, 4)),
     gd.EuclideanMatrices(2, 3),
     *(gd.Torus(n) for n in (1, 3)),
+    *(gd.Rotations(n) for n in (2, 3, 4, 5)),
     gd.Oblique(3, 2),
     gd.Product((gd.Sphere(3), gd.PoincareBall(2), gd.Euclidean(2)), weights=(1.0, 0.5, 2.0)),
     gd.Product((gd.SPDAffineInvariant(2), gd.Lorentz(3), gd.Torus(2)), weights=(2.0, 1.0, 0.3)),
@@ -51,6 +53,8 @@ def hard(on: Manifold) -> np.ndarray:
         return on.join([np.stack([*map(partial(some, count), each)], axis=1) for each in rows])
     if isinstance(on, SPD):
         return hard_matrices(on.n)
+    if isinstance(on, gd.Rotations):
+        return hard_rotations(on.n)
     axis, diagonal = np.eye(on.n)[0], np.ones(on.n)
     near, tiny = 1e-9 * np.arange(on.n), np.full(on.n, 5e-324)
     rows = np.array([axis, -axis, axis + near, axis + tiny, diagonal, diagonal, diagonal + near])
@@ -81,6 +85,18 @@ def hard_matrices(n: int) -> np.ndarray:
     found = [(axes * values) @ axes.T for values in spectra for axes in (np.eye(n), turn)]
     whole = np.array([part * scale for part in found for scale in (1e-3, 1, 1e3)])
     return (whole + np.swapaxes(whole, 1, 2)) / 2
+
+
+def hard_rotations(n: int) -> np.ndarray:
+    """By right angles and nearly so, by nothing and nearly so, by half a turn, all at once."""
+    a = np.triu(np.random.default_rng(0).standard_normal((n, n)), 1)
+    plane = np.eye(n)[:1].T * np.eye(n)[1]
+    ways = [way - way.T for way in (a, plane, np.eye(n, k=n // 2))]
+    angles = (0, 1e-160, 1e-9, np.pi / 2, np.pi / 2 + 1e-9, np.pi - 1e-9, np.pi)
+    found = [
+        scipy.linalg.expm(angle / np.linalg.norm(way, 2) * way) for way in ways for angle in angles
+    ]
+    return np.array([*found, found[-1]])
 
 
 def start_of(on: Manifold) -> int:

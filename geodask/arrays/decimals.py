@@ -31,7 +31,22 @@ def cholesky(p: list[list[Decimal]]) -> list[list[Decimal]]:
 
 
 def logarithm(p: list[list[Decimal]]) -> list[list[Decimal]]:
-    """The logarithm of a symmetric positive definite matrix, by Jacobi's rotations."""
+    """The logarithm of a symmetric positive definite matrix."""
+    values, vectors = _spectrum(p)
+    logs = [x.ln() for x in values]
+    return [
+        [sum((a * x * b for a, x, b in zip(u, logs, v, strict=True)), Decimal(0)) for v in vectors]
+        for u in vectors
+    ]
+
+
+def eigenvalues(p: list[list[Decimal]]) -> list[Decimal]:
+    """Those of a symmetric matrix, in no order."""
+    return _spectrum(p)[0]
+
+
+def _spectrum(p: list[list[Decimal]]) -> tuple[list[Decimal], list[list[Decimal]]]:
+    """Eigenvalues of a symmetric matrix, and vectors as columns, by Jacobi's rotations."""
     n = len(p)
     a = [list(row) for row in p]
     vectors = [[Decimal(i == j) for j in range(n)] for i in range(n)]
@@ -40,14 +55,9 @@ def logarithm(p: list[list[Decimal]]) -> list[list[Decimal]]:
         size = sum((abs(x) for row in a for x in row), Decimal(0))
         far = [(i, j) for i in range(n) for j in range(i) if abs(a[i][j]) > small * size]
         if not far:
-            break
+            return [a[k][k] for k in range(n)], vectors
         for i, j in far:
             _rotate(a, vectors, i, j)
-    logs = [a[k][k].ln() for k in range(n)]
-    return [
-        [sum((u[k] * logs[k] * v[k] for k in range(n)), Decimal(0)) for v in vectors]
-        for u in vectors
-    ]
 
 
 def _rotate(a: list[list[Decimal]], vectors: list[list[Decimal]], i: int, j: int) -> None:
@@ -79,6 +89,13 @@ def arctangent(x: Decimal) -> Decimal:
     return total * 2**doubled
 
 
+def angle(sine: Decimal, cosine: Decimal) -> Decimal:
+    """The angle up to a right one whose sine and cosine are as these."""
+    if sine > cosine:
+        return 2 * arctangent(Decimal(1)) - angle(cosine, sine)
+    return arctangent(sine / cosine)
+
+
 def lower_inverse(lower: list[list[Decimal]]) -> list[list[Decimal]]:
     """The inverse of a lower triangle, as whole rows."""
     n = len(lower)
@@ -88,6 +105,23 @@ def lower_inverse(lower: list[list[Decimal]]) -> list[list[Decimal]]:
             rest = sum((lower[i][k] * found[k][j] for k in range(j, i)), Decimal(0))
             found[i][j] = (Decimal(i == j) - rest) / lower[i][i]
     return found
+
+
+def turned(a: list[list[Decimal]]) -> list[list[Decimal]]:
+    """A matrix with rows for columns."""
+    return [list(row) for row in zip(*a, strict=True)]
+
+
+def orthonormal(x: list[list[Decimal]]) -> list[list[Decimal]]:
+    """The nearest orthonormal columns to some that nearly are, by Newton and Schulz's steps."""
+    least = Decimal(10) ** (1 - getcontext().prec)
+    while True:
+        inner = product(turned(x), x)
+        excess = [[a - (i == j) for j, a in enumerate(row)] for i, row in enumerate(inner)]
+        step = product(x, excess)
+        x = [[a - b / 2 for a, b in zip(*rows, strict=True)] for rows in zip(x, step, strict=True)]
+        if max(abs(a) for row in excess for a in row) ** 2 < least:
+            return x
 
 
 def product(a: list[list[Decimal]], b: list[list[Decimal]]) -> list[list[Decimal]]:

@@ -34,10 +34,25 @@ def symmetric(a: Any) -> Any:
     return (a + transpose(a)) / 2
 
 
+def skew(a: Any) -> Any:
+    """The skew-symmetric part of each."""
+    return (a - transpose(a)) / 2
+
+
+def unit_like(a: Any) -> Any:
+    """The unit matrix, of as many rows and columns, in their library and dtype."""
+    return namespace(a).eye(a.shape[-2], a.shape[-1], dtype=a.dtype, device=a.device)
+
+
+def flat(a: Any) -> Any:
+    """The rows of each, one after the other: (*batch, n k)."""
+    return namespace(a).reshape(a, (*a.shape[:-2], a.shape[-2] * a.shape[-1]))
+
+
 def diagonal(a: Any) -> Any:
     """The diagonals (*batch, n)."""
     n = a.shape[-1]
-    return _picked(_flat(a), np.arange(n) * (n + 1))
+    return _picked(flat(a), np.arange(n) * (n + 1))
 
 
 def with_diagonal(a: Any, d: Any) -> Any:
@@ -49,7 +64,7 @@ def with_diagonal(a: Any, d: Any) -> Any:
 
 def lower(a: Any) -> Any:
     """The lower triangles, row by row: (*batch, n (n + 1) / 2)."""
-    return _picked(_flat(a), _places(a.shape[-1])[0])
+    return _picked(flat(a), _places(a.shape[-1])[0])
 
 
 def from_lower(x: Any, n: int) -> Any:
@@ -71,6 +86,19 @@ def from_flat(x: Any, n: int) -> Any:
     return with_diagonal(half + transpose(half), diagonal(part))
 
 
+def flat_skew(a: Any) -> Any:
+    """Skew-symmetric matrices as rows of what lies under the diagonal."""
+    return lower(a[..., 1:, :-1])
+
+
+def from_flat_skew(x: Any, n: int) -> Any:
+    """The skew-symmetric matrices of such rows."""
+    xp, part = namespace(x), from_lower(x, n - 1)
+    part = xp.concat([part, xp.zeros_like(part[..., :1])], axis=-1)
+    part = xp.concat([xp.zeros_like(part[..., :1, :]), part], axis=-2)
+    return part - transpose(part)
+
+
 def half_lower(a: Any) -> Any:
     """The lower triangles with half of the diagonals, and zeros above."""
     n = a.shape[-1]
@@ -84,6 +112,13 @@ def norm_of(a: Any) -> Any:
     return xp.sqrt(xp.sum(a * a, axis=(-2, -1)))
 
 
+def descends(step: Any) -> Any:
+    """Whether the first entry that is not 0 is negative: (*batch,)."""
+    xp, entries = namespace(step), flat(step)
+    first = xp.argmax(xp.astype(entries != 0, xp.int8), axis=-1, keepdims=True)
+    return xp.take_along_axis(entries, first, axis=-1)[..., 0] < 0
+
+
 def is_finite(a: Any) -> Any:
     """Whether all entries of each are: (*batch,)."""
     xp = namespace(a)
@@ -92,9 +127,7 @@ def is_finite(a: Any) -> Any:
 
 def finite_or_unit(a: Any) -> Any:
     """The unit matrix in place of those that are not finite, at which libraries stumble."""
-    xp = namespace(a)
-    unit = xp.eye(a.shape[-1], dtype=a.dtype, device=a.device)
-    return xp.where(is_finite(a)[..., None, None], a, unit)
+    return namespace(a).where(is_finite(a)[..., None, None], a, unit_like(a))
 
 
 def eigh(p: Any) -> tuple[Any, Any]:
@@ -121,10 +154,6 @@ def lowest_and_highest(a: Any) -> tuple[Any, Any]:
     values = eigvalsh(finite_or_unit(a))
     known = is_finite(a)
     return tuple(where(known, values[..., i], float("nan")) for i in (0, -1))
-
-
-def _flat(a: Any) -> Any:
-    return namespace(a).reshape(a, (*a.shape[:-2], a.shape[-2] * a.shape[-1]))
 
 
 def _picked(x: Any, columns: np.ndarray) -> Any:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, final
 
-from ..arrays.decimals import cholesky, logarithm, lower_inverse
+from ..arrays.decimals import cholesky, logarithm, lower_inverse, turned
 from ..arrays.decimals import product as exact_product
 from ..arrays.decimals import symmetric as even
 from ..arrays.matrices import (
+    descends,
     eigvalsh,
     flat_symmetric,
     from_flat,
@@ -143,7 +144,7 @@ class SPDAffineInvariant(SPD, Shadowed):
     def _squares(self, a: Roots, b: Roots) -> Any:
         xp = namespace(a.points)
         step = b.points - a.points
-        later = (a.condition > b.condition) | ((a.condition == b.condition) & _descends(step))
+        later = (a.condition > b.condition) | ((a.condition == b.condition) & descends(step))
         side = xp.where(later[..., None, None], b.inverse, a.inverse)
         step = xp.where(later[..., None, None], -step, step)
         inside = symmetric(product(product(side, step), transpose(side)))
@@ -187,8 +188,7 @@ class SPDAffineInvariant(SPD, Shadowed):
     def exact_rank(self, p: Any, q: Any) -> Decimal:
         p, q = even(p), even(q)
         side = lower_inverse(cholesky(p))
-        turned = [list(row) for row in zip(*side, strict=True)]
-        inside = exact_product(exact_product(side, q), turned)
+        inside = exact_product(exact_product(side, q), turned(side))
         return sum((x * x for row in logarithm(inside) for x in row), Decimal(0))
 
     # --- the lower bound ------------------------------------------------------------------------
@@ -236,11 +236,3 @@ def _logs_beside_1(values: Any) -> Any:
 def _condition(p: Any) -> Any:
     least, largest = lowest_and_highest(p)
     return largest / least
-
-
-def _descends(step: Any) -> Any:
-    """Whether the first entry that is not 0 is negative: (*batch,)."""
-    xp = namespace(step)
-    flat = xp.reshape(step, (*step.shape[:-2], step.shape[-1] ** 2))
-    first = xp.argmax(xp.astype(flat != 0, xp.int8), axis=-1, keepdims=True)
-    return xp.take_along_axis(flat, first, axis=-1)[..., 0] < 0

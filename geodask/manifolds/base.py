@@ -172,6 +172,14 @@ class Manifold(Frames, ABC):
         v = np.random.default_rng(seed).standard_normal(p.shape)
         return self.to_tangent(p, v)
 
+    def random_normal(
+        self, shape: int | tuple[int, ...], p: np.ndarray, scale: float, seed: int
+    ) -> np.ndarray:
+        """Random points (*shape, *point_shape) around one: exp of `random_tangent` times scale."""
+        shape = (shape,) if isinstance(shape, int) else shape
+        p = np.broadcast_to(p, (*shape, *self.point_shape))
+        return self.exp(p, scale * self.random_tangent(p, seed))
+
     # --- geometry -------------------------------------------------------------------------------
 
     @abstractmethod

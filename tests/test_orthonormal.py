@@ -1,0 +1,85 @@
+"""Spaces of matrices with orthonormal columns, against mpmath, scipy and each other."""
+
+import math
+
+import numpy as np
+import pytest
+from mpmath import mp
+
+import geodask as gd
+
+
+def skew_with(angles: list[float], n: int, seed: int = 0) -> np.ndarray:
+    """A skew-symmetric matrix that turns planes by these angles."""
+    a = np.zeros((n, n))
+    for i, angle in enumerate(angles):
+        a[2 * i, 2 * i + 1], a[2 * i + 1, 2 * i] = -angle, angle
+    turn = np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))[0]
+    found = turn @ a @ turn.T
+    return (found - found.T) / 2
+
+
+def true_exponential(a: np.ndarray) -> np.ndarray:
+    with mp.workdps(40):
+        return np.array(mp.expm(mp.matrix(a.tolist())).tolist(), np.float64)
+
+
+ANGLES = {
+    2: [[1e-12], [1.0], [3.0], [math.pi - 1e-9]],
+    3: [[1e-12], [1.0], [3.0], [math.pi - 1e-9]],
+    4: [[1e-12, 2e-12], [1.0, 1.0], [1.0, 3.0], [3.0, 3.0], [1e-9, math.pi - 1e-9]],
+    5: [[1e-9, 1.0], [2.0, 2.0], [math.pi - 1e-3, 1.0], [math.pi - 1e-9, math.pi / 2]],
+}
+
+
+@pytest.mark.parametrize("n", ANGLES)
+def test_rotations_turn_by_the_exponential(n: int) -> None:
+    on = gd.Rotations(n)
+    p = on.random(1, seed=1)[0]
+    for angles in ANGLES[n]:
+        a = skew_with(angles, n)
+        q = on.exp(p, p @ a)
+        assert abs(p.T @ q - true_exponential(a)).max() <= 4e-15
+        assert on.dist(p, q) == pytest.approx(np.linalg.norm(angles), rel=1e-14, abs=1e-15)
+        assert abs(p.T @ on.log(p, q) - a).max() <= 4e-14
+        u = on.random_tangent(p, seed=2)
+        half = true_exponential(a / 2)
+        assert abs(on.transport(p, q, u) - p @ half @ p.T @ u @ half).max() <= 4e-14
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 6])
+def test_half_a_turn_has_a_distance_and_no_log(n: int) -> None:
+    on = gd.Rotations(n)
+    p = on.random(1, seed=0)[0]
+    opposite = p * np.where(np.arange(n) < 2, -1.0, 1.0)
+    assert on.dist(p, opposite) == pytest.approx(math.pi, rel=1e-15)
+    assert np.isnan(on.log(p, opposite)).all()
+    assert np.isnan(on.transport(p, opposite, on.random_tangent(p, seed=1))).all()
+
+
+def test_the_nearest_rotation() -> None:
+    on, rng = gd.Rotations(3), np.random.default_rng(0)
+    x = rng.standard_normal((50, 3, 3))
+    p = on.project(x)
+    assert on.check(p) is None
+    others = on.exp(p, 1e-3 * on.random_tangent(p, seed=1))
+    assert (np.linalg.norm(p - x, axis=(1, 2)) < np.linalg.norm(others - x, axis=(1, 2))).all()
+    assert np.isnan(on.project(np.diag([1.0, 1.0, -1.0]))).all()  # of several, none
+
+
+@pytest.mark.parametrize("on", [gd.Rotations(3)], ids=str)
+def test_uniform_points_have_the_moments_of_that_law(on: gd.Manifold) -> None:
+    x = on.random(20_000, seed=0)
+    assert abs(x.mean(axis=0)).max() < 0.02
+    assert abs((x**2).mean(axis=0) - 1 / on.n).max() < 0.02
+
+
+def test_normal_points_lie_around_their_centre() -> None:
+    on = gd.Rotations(3)
+    p = on.random(1, seed=0)[0]
+    x = on.random_normal((50, 40), p, 0.1, seed=1)
+    assert x.shape == (50, 40, 3, 3)
+    assert (x == on.random_normal((50, 40), p, 0.1, seed=1)).all()
+    steps = on.log(p, x).reshape(-1, 9)
+    assert np.linalg.norm(steps.mean(axis=0)) < 0.01
+    assert np.mean(on.dist(p, x) ** 2) == pytest.approx(0.1**2 * on.dim / 2, rel=0.05)
