@@ -18,8 +18,8 @@ _HOMES = {
     "engine.store": "store",
     "manifolds": (
         "Circle Euclidean EuclideanMatrices HalfSpace HyperbolicPolar Lorentz Manifold Oblique "
-        "PoincareBall Power Product Rotations SPDAffineInvariant SPDLogCholesky SPDLogEuclidean "
-        "Simplex Sphere Torus"
+        "PoincareBall Power Product RigidMotions Rotations SPDAffineInvariant SPDLogCholesky "
+        "SPDLogEuclidean Simplex Sphere Torus"
     ),
     "ops.components": "connected_components",
     "ops.coordinates": "image tangent_coordinates",

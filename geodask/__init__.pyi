@@ -26,6 +26,7 @@ from .manifolds import Oblique as Oblique
 from .manifolds import PoincareBall as PoincareBall
 from .manifolds import Power as Power
 from .manifolds import Product as Product
+from .manifolds import RigidMotions as RigidMotions
 from .manifolds import Rotations as Rotations
 from .manifolds import Simplex as Simplex
 from .manifolds import SPDAffineInvariant as SPDAffineInvariant

@@ -20,6 +20,7 @@ SPACES = [
     (gd.Torus(2), "float32"),
     (gd.Rotations(3), "float32"),
     (gd.Rotations(4), "float64"),
+    (gd.RigidMotions(3, weight=0.5), "float32"),
     (gd.Oblique(3, 2), "float64"),
     (gd.Product((gd.Sphere(3), gd.PoincareBall(2), gd.Euclidean(1)), (1.0, 0.5, 2.0)), "float32"),
     (gd.Power(gd.SPDAffineInvariant(2), 2, weight=3.0), "float64"),
@@ -127,6 +128,11 @@ WRONG = {
         "reflection": [[1.0, 0.0], [0.0, -1.0]],
         "not orthonormal": [[1.0, 1e-6], [0.0, 1.0]],
         "NaN": [[np.nan, 0.0], [0.0, 1.0]],
+    },
+    gd.RigidMotions(2): {
+        "part 0 .*reflection": np.diag([1.0, -1.0, 1.0]),
+        "last row": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [3.0, 4.0, 1.0]],
+        "part 1 .*NaN": [[1.0, 0.0, np.inf], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
     },
 }
 

@@ -32,6 +32,7 @@ MANIFOLDS = [
     gd.EuclideanMatrices(2, 3),
     *(gd.Torus(n) for n in (1, 3)),
     *(gd.Rotations(n) for n in (2, 3, 4, 5)),
+    *(gd.RigidMotions(n, weight) for n, weight in ((2, 1.0), (3, 0.25))),
     gd.Oblique(3, 2),
     gd.Product((gd.Sphere(3), gd.PoincareBall(2), gd.Euclidean(2)), weights=(1.0, 0.5, 2.0)),
     gd.Product((gd.SPDAffineInvariant(2), gd.Lorentz(3), gd.Torus(2)), weights=(2.0, 1.0, 0.3)),

@@ -83,3 +83,19 @@ def test_normal_points_lie_around_their_centre() -> None:
     steps = on.log(p, x).reshape(-1, 9)
     assert np.linalg.norm(steps.mean(axis=0)) < 0.01
     assert np.mean(on.dist(p, x) ** 2) == pytest.approx(0.1**2 * on.dim / 2, rel=0.05)
+
+
+def test_no_motion_from_the_left_changes_the_metric_of_motions() -> None:
+    on = gd.RigidMotions(3, weight=0.25)
+    g, p, q = on.random(3, seed=0)
+    u = on.random_tangent(p, seed=1)
+    assert on.norm(g @ p, g @ u) == pytest.approx(on.norm(p, u), rel=1e-14)
+    assert on.dist(g @ p, g @ q) == pytest.approx(on.dist(p, q), rel=1e-14)
+    assert abs(on.exp(g @ p, g @ u) - g @ on.exp(p, u)).max() <= 1e-14
+    body = np.linalg.inv(p) @ u
+    square = (body[:3, :3] ** 2).sum() / 2 + 0.25 * (body[:3, 3] ** 2).sum()
+    assert on.inner(p, u, u) == pytest.approx(square, rel=1e-14)
+    turns, ahead = gd.Rotations(3).dist(p[:3, :3], q[:3, :3]), q[:3, 3] - p[:3, 3]
+    assert on.dist(p, q) == pytest.approx(np.hypot(turns, np.linalg.norm(ahead) / 2), rel=1e-14)
+    with pytest.raises(gd.SpecError, match="positive finite weight"):
+        gd.RigidMotions(3, weight=0.0)

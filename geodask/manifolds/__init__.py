@@ -13,6 +13,7 @@ from .poincare import PoincareBall as PoincareBall
 from .polar import HyperbolicPolar as HyperbolicPolar
 from .power import Power as Power
 from .product import Product as Product
+from .rigid_motions import RigidMotions as RigidMotions
 from .rotations import Rotations as Rotations
 from .simplex import Simplex as Simplex
 from .sphere import Sphere as Sphere
