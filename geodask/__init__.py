@@ -17,9 +17,9 @@ _HOMES = {
     ),
     "engine.store": "store",
     "manifolds": (
-        "Circle Euclidean EuclideanMatrices HalfSpace HyperbolicPolar Lorentz Manifold Oblique "
-        "PoincareBall Power Product RigidMotions Rotations SPDAffineInvariant SPDLogCholesky "
-        "SPDLogEuclidean Simplex Sphere Torus"
+        "Circle Euclidean EuclideanMatrices Grassmann HalfSpace HyperbolicPolar Lorentz Manifold "
+        "Oblique PoincareBall Power Product RigidMotions Rotations SPDAffineInvariant "
+        "SPDLogCholesky SPDLogEuclidean Simplex Sphere Torus"
     ),
     "ops.components": "connected_components",
     "ops.coordinates": "image tangent_coordinates",

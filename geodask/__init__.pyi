@@ -18,6 +18,7 @@ from .learn.tangent import TangentCoordinates as TangentCoordinates
 from .manifolds import Circle as Circle
 from .manifolds import Euclidean as Euclidean
 from .manifolds import EuclideanMatrices as EuclideanMatrices
+from .manifolds import Grassmann as Grassmann
 from .manifolds import HalfSpace as HalfSpace
 from .manifolds import HyperbolicPolar as HyperbolicPolar
 from .manifolds import Lorentz as Lorentz

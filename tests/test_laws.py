@@ -17,6 +17,7 @@ from geodask.manifolds.base import Manifold
 from geodask.manifolds.composite import Composite
 from geodask.manifolds.difference import FEW
 from geodask.manifolds.hyperbolic import Hyperbolic
+from geodask.manifolds.orthonormal import Orthonormal
 from geodask.manifolds.rearranged import Rearranged
 from geodask.manifolds.spd import SPD
 
@@ -33,6 +34,7 @@ MANIFOLDS = [
     *(gd.Torus(n) for n in (1, 3)),
     *(gd.Rotations(n) for n in (2, 3, 4, 5)),
     *(gd.RigidMotions(n, weight) for n, weight in ((2, 1.0), (3, 0.25))),
+    *(gd.Grassmann(n, k) for n, k in ((2, 1), (4, 1), (4, 3), (5, 2))),
     gd.Oblique(3, 2),
     gd.Product((gd.Sphere(3), gd.PoincareBall(2), gd.Euclidean(2)), weights=(1.0, 0.5, 2.0)),
     gd.Product((gd.SPDAffineInvariant(2), gd.Lorentz(3), gd.Torus(2)), weights=(2.0, 1.0, 0.3)),
@@ -52,10 +54,8 @@ def hard(on: Manifold) -> np.ndarray:
         rows = [[hard(part.space)] * part.copies for part in on.parts]
         count = max(len(each[0]) for each in rows)
         return on.join([np.stack([*map(partial(some, count), each)], axis=1) for each in rows])
-    if isinstance(on, SPD):
-        return hard_matrices(on.n)
-    if isinstance(on, gd.Rotations):
-        return hard_rotations(on.n)
+    if isinstance(on, SPD | Orthonormal):
+        return next(rows(on) for space, rows in HARD.items() if isinstance(on, space))
     axis, diagonal = np.eye(on.n)[0], np.ones(on.n)
     near, tiny = 1e-9 * np.arange(on.n), np.full(on.n, 5e-324)
     rows = np.array([axis, -axis, axis + near, axis + tiny, diagonal, diagonal, diagonal + near])
@@ -79,8 +79,9 @@ def some(count: int, rows: np.ndarray) -> np.ndarray:
     return np.resize(rows, (count, *rows.shape[1:]))
 
 
-def hard_matrices(n: int) -> np.ndarray:
+def hard_matrices(on: SPD) -> np.ndarray:
     """Equal eigenvalues and nearly equal ones, axes and others, of all scales; ill-conditioned."""
+    n = on.n
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
     spectra = [np.ones(n), 1 + 1e-9 * np.arange(n), 10.0 ** -np.arange(n), np.logspace(0, -4, n)]
     found = [(axes * values) @ axes.T for values in spectra for axes in (np.eye(n), turn)]
@@ -88,8 +89,22 @@ def hard_matrices(n: int) -> np.ndarray:
     return (whole + np.swapaxes(whole, 1, 2)) / 2
 
 
-def hard_rotations(n: int) -> np.ndarray:
+def hard_subspaces(on: gd.Grassmann) -> np.ndarray:
+    """Those of axes, the same in other bases, nearly the same, orthogonal in part and nearly so."""
+    n, k = on.point_shape
+    rng, axes = np.random.default_rng(0), np.eye(n)
+    turn = np.linalg.qr(rng.standard_normal((k, k)))[0]
+    first, last = axes[:, :k], axes[:, n - k :]
+    some = np.linalg.qr(rng.standard_normal((n, k)))[0]
+    near = [some + 10.0**-i * np.ones((n, k)) for i in (5, 9, 12)]
+    same = [part @ way for part in (first, some) for way in (np.eye(k), -np.eye(k), turn)]
+    found = [*same, last, last + 1e-9, *near, np.tril(some)]
+    return np.linalg.qr(np.array(found))[0]
+
+
+def hard_rotations(on: gd.Rotations) -> np.ndarray:
     """By right angles and nearly so, by nothing and nearly so, by half a turn, all at once."""
+    n = on.n
     a = np.triu(np.random.default_rng(0).standard_normal((n, n)), 1)
     plane = np.eye(n)[:1].T * np.eye(n)[1]
     ways = [way - way.T for way in (a, plane, np.eye(n, k=n // 2))]
@@ -98,6 +113,9 @@ def hard_rotations(n: int) -> np.ndarray:
         scipy.linalg.expm(angle / np.linalg.norm(way, 2) * way) for way in ways for angle in angles
     ]
     return np.array([*found, found[-1]])
+
+
+HARD = {SPD: hard_matrices, gd.Rotations: hard_rotations, gd.Grassmann: hard_subspaces}
 
 
 def start_of(on: Manifold) -> int:

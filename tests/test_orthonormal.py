@@ -4,9 +4,12 @@ import math
 
 import numpy as np
 import pytest
+import scipy.linalg
 from mpmath import mp
 
 import geodask as gd
+from geodask import testing
+from geodask.manifolds.orthonormal import Orthonormal
 
 
 def skew_with(angles: list[float], n: int, seed: int = 0) -> np.ndarray:
@@ -67,7 +70,73 @@ def test_the_nearest_rotation() -> None:
     assert np.isnan(on.project(np.diag([1.0, 1.0, -1.0]))).all()  # of several, none
 
 
-@pytest.mark.parametrize("on", [gd.Rotations(3)], ids=str)
+def with_angles(angles: list[float], on: gd.Grassmann) -> tuple[np.ndarray, np.ndarray]:
+    """A subspace, and a tangent vector to one at these angles from it."""
+    turn = gd.Rotations(on.n).random(1, seed=5)[0]
+    bases = gd.Rotations(on.k).random(1, seed=6)[0] if on.k > 1 else np.ones((1, 1))
+    steps = np.zeros((on.n - on.k, on.k))
+    steps[range(len(angles)), range(len(angles))] = angles
+    return turn[:, : on.k], turn[:, on.k :] @ steps @ bases.T
+
+
+PRINCIPAL = [[1e-12, 1e-8], [0.3, 0.3], [1e-9, 1.5], [math.pi / 2 - 1e-9, 0.5], [1.2, 1.2]]
+
+
+@pytest.mark.parametrize("angles", PRINCIPAL, ids=str)
+@pytest.mark.parametrize("shape", [(4, 2), (5, 3), (9, 4)])
+def test_subspaces_have_the_distance_of_their_angles(
+    shape: tuple[int, int], angles: list[float]
+) -> None:
+    on = gd.Grassmann(*shape)
+    p, u = with_angles(angles, on)
+    q = on.exp(p, u)
+    known = scipy.linalg.subspace_angles(p, q)[:2]  # the small one to half of its digits
+    assert np.allclose(np.sort(known), np.sort(angles), atol=2e-8)
+    assert on.dist(p, q) == pytest.approx(np.linalg.norm(angles), rel=1e-13, abs=1e-15)
+    assert abs(on.log(p, q) - u).max() <= 4e-15
+    other = q @ gd.Rotations(on.k).random(1, seed=2)[0]
+    assert on.dist(p, other) == pytest.approx(np.linalg.norm(angles), rel=1e-13, abs=1e-15)
+    assert abs(on.log(p, other) - u).max() <= 8e-15
+    # With the singular values of u: Edelman, Arias and Smith, theorem 2.4.
+    v = on.random_tangent(p, seed=3)
+    left, sizes, right = np.linalg.svd(u, full_matrices=False)
+    turned = -p @ right.T * np.sin(sizes) + left * (np.cos(sizes) - 1)
+    assert abs(on.transport(p, q, v) - v - turned @ left.T @ v).max() <= 4e-15
+
+
+@pytest.mark.parametrize("on", [gd.Rotations(4), gd.Grassmann(5, 2)], ids=str)
+def test_the_bound_on_rounding_is_needed(on: gd.Manifold, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = testing.sample(on)
+    testing.laws.rank_is_exact_to_its_error(on, rows)
+    monkeypatch.setattr(Orthonormal, "off", 0.0)
+    with pytest.raises(AssertionError):
+        testing.laws.rank_is_exact_to_its_error(on, rows)
+
+
+def test_orthogonal_directions_have_a_distance_and_no_log() -> None:
+    on, axes = gd.Grassmann(4, 2), np.eye(4)
+    for q, angles in ((axes[:, 2:], 2), (axes[:, 1:3], 1)):
+        assert on.dist(axes[:, :2], q) == pytest.approx(math.pi / 2 * math.sqrt(angles), rel=1e-15)
+        assert np.isnan(on.log(axes[:, :2], q)).all()
+
+
+def test_lines_are_points_of_a_sphere_and_their_opposites() -> None:
+    lines, sphere = gd.Grassmann(5, 1), gd.Sphere(5)
+    p, q = (sphere.random(40, seed=seed) for seed in (0, 1))
+    nearer = np.where(((p * q).sum(axis=1) < 0)[:, None], -q, q)
+    assert np.allclose(lines.dist(p[..., None], q[..., None]), sphere.dist(p, nearer), rtol=1e-14)
+    logs = lines.log(p[..., None], q[..., None])[..., 0]
+    assert np.allclose(logs, sphere.log(p, nearer), rtol=0, atol=1e-14)
+
+
+def test_subspaces_are_as_far_apart_as_what_is_orthogonal_to_them() -> None:
+    p, q = gd.Grassmann(5, 2).random(2, seed=0)
+    whole = [np.linalg.qr(each, mode="complete")[0] for each in (p, q)]
+    across = gd.Grassmann(5, 3).dist(whole[0][:, 2:], whole[1][:, 2:])
+    assert across == pytest.approx(gd.Grassmann(5, 2).dist(p, q), rel=1e-14)
+
+
+@pytest.mark.parametrize("on", [gd.Rotations(3), gd.Grassmann(5, 2)], ids=str)
 def test_uniform_points_have_the_moments_of_that_law(on: gd.Manifold) -> None:
     x = on.random(20_000, seed=0)
     assert abs(x.mean(axis=0)).max() < 0.02

@@ -30,9 +30,9 @@ def excess(x: Any) -> Any:
     return inner - unit_like(inner)
 
 
-def nearest(x: Any, proper: bool = False, least: float = 2.0**-48) -> Any:
+def nearest(x: Any, proper: bool = False, least: float = 0.0) -> Any:
     """The nearest orthonormal columns to any, or the nearest rotation where they shall be a
-    ``proper`` one. NaN where none is the nearest, but for a share ``least`` of x.
+    ``proper`` one. NaN where changes of x by ``least``, or by rounding, make another the nearest.
 
     u v^T for the singular values s of x = u s v^T, the last of them negative where else the
     determinant would be. torch differentiates a step that changes nothing but for rounding: the
@@ -47,7 +47,7 @@ def nearest(x: Any, proper: bool = False, least: float = 2.0**-48) -> Any:
         u = xp.concat([u[..., :-1], u[..., -1:] * sign[..., None]], axis=-1)
         s = xp.concat([s[..., :-1], s[..., -1:] * sign], axis=-1)
     turning = s[..., -1] + (s[..., -2] if proper and s.shape[-1] > 1 else 0.0)
-    known = known & (turning > least * s[..., 0])
+    known = known & (turning > least) & (turning > 2.0**-50 * s[..., 0])
     found = u @ vh
     if is_torch_array(x) and x.requires_grad:
         inside = transpose(u) @ x @ transpose(vh)

@@ -118,10 +118,15 @@ def orthonormal(x: list[list[Decimal]]) -> list[list[Decimal]]:
     while True:
         inner = product(turned(x), x)
         excess = [[a - (i == j) for j, a in enumerate(row)] for i, row in enumerate(inner)]
-        step = product(x, excess)
-        x = [[a - b / 2 for a, b in zip(*rows, strict=True)] for rows in zip(x, step, strict=True)]
+        half = [[a / 2 for a in row] for row in excess]
+        x = difference(x, product(x, half))
         if max(abs(a) for row in excess for a in row) ** 2 < least:
             return x
+
+
+def difference(a: list[list[Decimal]], b: list[list[Decimal]]) -> list[list[Decimal]]:
+    """The first matrix less the second."""
+    return [[x - y for x, y in zip(*rows, strict=True)] for rows in zip(a, b, strict=True)]
 
 
 def product(a: list[list[Decimal]], b: list[list[Decimal]]) -> list[list[Decimal]]:

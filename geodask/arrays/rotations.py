@@ -45,6 +45,21 @@ def exponential(a: Any) -> Any:
     return found
 
 
+def blocks_of_geodesic(a: Any, square: Any) -> tuple[Any, Any]:
+    """c and s, (..., k, k), with which x c + w s is the first block [x q] e^z of the exponential of
+    z = [[a, -r^T], [r, 0]], for any w = q r and r^T r = ``square``.
+
+    Without q and r, whose derivatives are infinite where w is not of full rank.
+    """
+    xp, k = namespace(a, square), a.shape[-1]
+    size = xp.max(xp.sum(xp.abs(square), axis=-1), axis=-1)[..., None, None]
+    scale = xp.sqrt(where(size > 1, size, 1.0))  # of any size the same, but for rounding
+    below = xp.concat([scale * unit_like(a), 0 * a], axis=-1)
+    z = xp.concat([xp.concat([a, -square / scale], axis=-1), below], axis=-2)
+    found = exponential(z)[..., :k]
+    return found[..., :k, :], found[..., k:, :] / scale
+
+
 def turn(a: Any) -> Any:
     """The rotation e^a for a skew-symmetric a; of up to three rows by Rodrigues' formula."""
     if a.shape[-1] > 3:

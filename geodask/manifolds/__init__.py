@@ -4,6 +4,7 @@ from .affine_invariant import SPDAffineInvariant as SPDAffineInvariant
 from .base import Manifold as Manifold
 from .euclidean import Euclidean as Euclidean
 from .euclidean_matrices import EuclideanMatrices as EuclideanMatrices
+from .grassmann import Grassmann as Grassmann
 from .halfspace import HalfSpace as HalfSpace
 from .log_cholesky import SPDLogCholesky as SPDLogCholesky
 from .log_euclidean import SPDLogEuclidean as SPDLogEuclidean

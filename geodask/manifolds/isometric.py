@@ -190,6 +190,10 @@ class Isometric(Manifold):
     def precision(self, asked: str) -> str:
         return self.image.precision(asked)
 
+    @property
+    def working_bytes(self) -> int:
+        return self.image.working_bytes
+
     def queries(self, x: Rows, precision: str) -> Queries:
         return self.image.queries(x.features, precision)
 

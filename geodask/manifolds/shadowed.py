@@ -44,6 +44,10 @@ class Shadowed(Manifold):
     @abstractmethod
     def shadow(self, x: Rows, aim: Any) -> tuple[Any, Any]: ...
 
+    @property
+    def working_bytes(self) -> int:
+        return 64  # features, shadows, and what these are made from
+
     def queries(self, x: Rows, precision: str) -> Queries:
         aim = self.aim(x)
         flat, off = self.shadow(x, aim)
