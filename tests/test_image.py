@@ -65,5 +65,5 @@ def test_they_are_logarithms_and_cholesky_factors() -> None:
 
 def test_a_space_that_is_not_carried_over_has_none() -> None:
     x = gd.points(gd.SPDAffineInvariant(3).random(5, seed=0), gd.SPDAffineInvariant(3))
-    with pytest.raises(gd.SpecError, match="to_image is a verb of .*SPDLogCho"):
+    with pytest.raises(gd.SpecError, match=r"to_image is a verb of .*SPDLogCho"):
         gd.image(x)

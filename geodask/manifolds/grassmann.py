@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, final
 
+import numpy as np
+
 from ..arrays.columns import nearest, orthonormal, singular_values
 from ..arrays.decimals import angle, difference, eigenvalues, turned
 from ..arrays.decimals import orthonormal as exact_orthonormal
@@ -45,6 +47,11 @@ class Grassmann(Orthonormal):
     @property
     def dim(self) -> int:
         return self.k * (self.n - self.k)
+
+    @property
+    def origin(self) -> np.ndarray:
+        """The span of the first axes."""
+        return np.eye(self.n, self.k)
 
     @property
     def injectivity_radius(self) -> float:
@@ -91,17 +98,25 @@ class Grassmann(Orthonormal):
     def frame_columns(self) -> int:
         return self.size
 
-    def log_frame(self, p: Any, q: Any) -> Any:
-        return flat(self.log(p, q))
+    def to_frame(self, p: Any, u: Any) -> Any:
+        return flat(u)
 
-    def exp_frame(self, p: Any, y: Any) -> Any:
-        return self.exp(p, self._unflat(y))
+    def from_frame(self, p: Any, y: Any) -> Any:
+        return namespace(y).reshape(y, (*y.shape[:-1], *self.point_shape))
 
     def carry_frame(self, p: Any, q: Any, y: Any) -> Any:
-        return flat(self.transport(p, q, self._unflat(y)))
+        return flat(self.transport(p, q, self.from_frame(p, y)))
 
-    def _unflat(self, y: Any) -> Any:
-        return namespace(y).reshape(y, (*y.shape[:-1], *self.point_shape))
+    def to_basis(self, p: Any, y: Any) -> Any:
+        return flat(transpose(self._rest(p)) @ self.from_frame(p, y))
+
+    def from_basis(self, p: Any, c: Any) -> Any:
+        inside = namespace(c).reshape(c, (*c.shape[:-1], self.n - self.k, self.k))
+        return flat(self._rest(p) @ inside)
+
+    def _rest(self, p: Any) -> Any:
+        """Orthonormal columns across those of p."""
+        return namespace(p).linalg.qr(p, mode="complete")[0][..., self.k :]
 
     # --- exact neighbours -----------------------------------------------------------------------
 

@@ -87,6 +87,12 @@ class Parts(Manifold):
         mended = [part.space.mended_by_project for part in self.parts]
         return frozenset(CODES * i + code for i, codes in enumerate(mended) for code in codes)
 
+    @property
+    def remedies(self) -> dict[int, str]:
+        """Those of the parts."""
+        every = enumerate(part.space.remedies for part in self.parts)
+        return {code + CODES * i: text for i, texts in every for code, text in texts.items()}
+
     def complaints(self, p: Any) -> Any:
         """The gravest of each row."""
         found = []

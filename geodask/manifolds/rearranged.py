@@ -27,6 +27,11 @@ class Rearranged(Isometric):
         """As there."""
         return self.image.mended_by_project
 
+    @property
+    def remedies(self) -> dict[int, str]:
+        """As there."""
+        return self.image.remedies
+
     def project(self, x: Any) -> Any:
         """As there."""
         return self.from_image(self.image.project(self.to_image(x)))

@@ -41,6 +41,10 @@ class Rotations(Orthonormal):
         return self.n * (self.n - 1) // 2
 
     @property
+    def origin(self) -> np.ndarray:
+        return np.eye(self.n)
+
+    @property
     def injectivity_radius(self) -> float:
         return math.pi
 
@@ -97,6 +101,12 @@ class Rotations(Orthonormal):
     @property
     def frame_columns(self) -> int:
         return self.dim
+
+    def to_frame(self, p: Any, u: Any) -> Any:
+        return flat_skew(_body(p, u))
+
+    def from_frame(self, p: Any, y: Any) -> Any:
+        return p @ from_flat_skew(y, self.n)
 
     def log_frame(self, p: Any, q: Any) -> Any:
         return flat_skew(_between(p, q))

@@ -39,14 +39,10 @@ class Shadowed(Manifold):
 
     @property
     def working_bytes(self) -> int:
-        return 32  # features and shadows, and what they are made of
+        return 32  # features, shadows, and what these are made from
 
     @abstractmethod
     def shadow(self, x: Rows, aim: Any) -> tuple[Any, Any]: ...
-
-    @property
-    def working_bytes(self) -> int:
-        return 64  # features, shadows, and what these are made from
 
     def queries(self, x: Rows, precision: str) -> Queries:
         aim = self.aim(x)
