@@ -198,3 +198,12 @@ def test_a_lower_bound_never_hides_a_pair(condition: float) -> None:
     truth = np.lexsort((np.broadcast_to(np.arange(400), ranks.shape), ranks), axis=1)[:, :5]
     assert np.array_equal(found.indices, truth)
     assert found.audit(rows=4).wrong == 0
+
+
+@every_space
+def test_normal_points_have_the_variance_of_their_scale(on: gd.Manifold, dtype: str) -> None:
+    p = on.random(1, seed=1)[0]
+    x = on.random_normal((50, 40), p, 0.01, seed=2)
+    assert x.shape == (50, 40, *on.point_shape)
+    square = np.mean(on.dist(p, x) ** 2) / 0.01**2
+    assert square == pytest.approx(on.dim, rel=4 * np.sqrt(2 / (on.dim * 2000)))

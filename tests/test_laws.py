@@ -40,10 +40,9 @@ MANIFOLDS = [
     gd.Product((gd.SPDAffineInvariant(2), gd.Lorentz(3), gd.Torus(2)), weights=(2.0, 1.0, 0.3)),
     gd.Power(gd.Product((gd.SPDLogEuclidean(2), gd.HalfSpace(2))), 2, weight=0.5),
 ]
-KINDS = [
-    *((xp, dtype) for xp in (np, torch) for dtype in ("float64", "float32")),
-    (array_api_strict, "float64"),
-]
+KINDS = [(np, "float64"), (torch, "float32"), (array_api_strict, "float64")]
+FURTHER = [(np, "float32"), (torch, "float64")]
+"""What differs from those by little: `pytest -m long` runs the laws for it."""
 
 
 def hard(on: Manifold) -> np.ndarray:
@@ -129,7 +128,11 @@ def samples(on: Manifold, kind: tuple[Any, str]) -> list[testing.Sample]:
     return [testing.sample(on, xp, points, dtype) for points in (None, hard(on))]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind[0].__name__}-{kind[1]}")
+@pytest.mark.parametrize(
+    "kind",
+    [*KINDS, *(pytest.param(each, marks=pytest.mark.long) for each in FURTHER)],
+    ids=lambda kind: f"{kind[0].__name__}-{kind[1]}",
+)
 @pytest.mark.parametrize("on", MANIFOLDS, ids=str)
 @pytest.mark.parametrize("law", testing.LAWS, ids=lambda law: law.__name__)
 def test_law(law: Callable, on: Manifold, kind: tuple[Any, str]) -> None:
@@ -137,7 +140,7 @@ def test_law(law: Callable, on: Manifold, kind: tuple[Any, str]) -> None:
         law(on, rows)
 
 
-@pytest.mark.parametrize("kind", KINDS[:3], ids=lambda kind: f"{kind[0].__name__}-{kind[1]}")
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind[0].__name__}-{kind[1]}")
 @pytest.mark.parametrize("space", [gd.PoincareBall, gd.Lorentz, gd.HalfSpace])
 def test_products_keep_the_laws_of_ranks(space: type[Manifold], kind: tuple[Any, str]) -> None:
     on = space(FEW + 9)

@@ -151,7 +151,7 @@ def test_normal_points_lie_around_their_centre() -> None:
     assert (x == on.random_normal((50, 40), p, 0.1, seed=1)).all()
     steps = on.log(p, x).reshape(-1, 9)
     assert np.linalg.norm(steps.mean(axis=0)) < 0.01
-    assert np.mean(on.dist(p, x) ** 2) == pytest.approx(0.1**2 * on.dim / 2, rel=0.05)
+    assert np.mean(on.dist(p, x) ** 2) == pytest.approx(0.1**2 * on.dim, rel=0.05)
 
 
 def test_no_motion_from_the_left_changes_the_metric_of_motions() -> None:

@@ -175,10 +175,11 @@ class Manifold(Frames, ABC):
     def random_normal(
         self, shape: int | tuple[int, ...], p: np.ndarray, scale: float, seed: int
     ) -> np.ndarray:
-        """Random points (*shape, *point_shape) around one: exp of `random_tangent` times scale."""
+        """Random points (*shape, *point_shape) around one, the wrapped normal law: exp of tangent
+        vectors whose orthonormal coordinates are normal, of this standard deviation."""
         shape = (shape,) if isinstance(shape, int) else shape
-        p = np.broadcast_to(p, (*shape, *self.point_shape))
-        return self.exp(p, scale * self.random_tangent(p, seed))
+        c = scale * np.random.default_rng(seed).standard_normal((*shape, self.dim))
+        return self.exp(p, self.from_coordinates(p, c))
 
     # --- geometry -------------------------------------------------------------------------------
 
