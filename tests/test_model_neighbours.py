@@ -108,7 +108,7 @@ def test_lorentz_needs_what_the_ball_rounds_away(monkeypatch: pytest.MonkeyPatch
     queries = gd.Lorentz.queries
     tight = {"share": 2.0**-20}
     monkeypatch.setattr(gd.Lorentz, "queries", lambda on, *a: queries(on, *a)._replace(**tight))
-    monkeypatch.setattr(gd.Lorentz, "chart_error", 0.0)
+    monkeypatch.setattr(gd.Lorentz, "low_error", 0.0)
     assert (folded(on, x) != right).any()
 
 
@@ -146,17 +146,17 @@ def test_the_audit_knows_the_model(model: type) -> None:
 
 
 @pytest.mark.parametrize("dim", [1, 2, 5, 256])
-def test_the_chart_of_the_hyperboloid_is_as_near_as_it_says(dim: int) -> None:
+def test_the_weighted_rows_of_the_hyperboloid_are_as_near_as_they_say(dim: int) -> None:
     on = space(gd.Lorentz, dim)
     x = on.random(4000, seed=dim)
-    chart = on.chart(x)
-    assert np.linalg.norm(chart.low, axis=1).max() <= on.chart_error * 1.01
+    weighted = on.weighted(x)
+    assert np.linalg.norm(weighted.low, axis=1).max() <= on.low_error * 1.01
     steps = [Decimal(0)] * 3
     with localcontext() as context:
         context.prec = 60
         for i in range(3):
             time = (1 + sum(Decimal(float(a)) ** 2 for a in x[i, 1:])).sqrt()
-            for a, high, low in zip(x[i, 1:], chart.points[i], chart.low[i], strict=True):
+            for a, high, low in zip(x[i, 1:], weighted.points[i], weighted.low[i], strict=True):
                 found = Decimal(float(high)) + Decimal(float(low))
                 steps[i] += (found - Decimal(float(a)) / (1 + time)) ** 2
             assert steps[i].sqrt() * 2**53 <= Decimal(on.root_error)

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays.difference import weighted_squares
 from ..arrays.namespace import dot, is_host, like, namespace, norm, root, widen
 from ..arrays.threads import over_rows
-from .difference import Chart, WeightedDifference
+from .difference import Weighted, WeightedDifference
 from .radial import reflect, unit_or_zero
 
 STRIP_ROWS = 128
@@ -38,8 +38,8 @@ class Conformal(WeightedDifference):
     def bend(self, p: Any) -> Any:
         """Minus half the gradient of 1 / w: geodesics bend away from it."""
 
-    def chart(self, x: Any) -> Chart:
-        return Chart(self.weight(self.canonical(x)), widen(x), None)
+    def weighted(self, x: Any) -> Weighted:
+        return Weighted(self.weight(self.canonical(x)), widen(x), None)
 
     def to_tangent(self, p: Any, v: Any) -> Any:
         return v

@@ -29,7 +29,7 @@ LEEWAY = 2.0**-12
 bounded by the rounding alone: |a + e|^2 <= (1 + s) |a|^2 + (1 + 1/s) |e|^2."""
 
 
-class Chart(NamedTuple):
+class Weighted(NamedTuple):
     """Rows in coordinates whose weighted squared differences are ranks."""
 
     weights: Any
@@ -39,13 +39,13 @@ class Chart(NamedTuple):
     low: Any
     """What rounding took away from the points, or None where they are exact."""
 
-    def take(self, rows: Any) -> "Chart":
+    def take(self, rows: Any) -> "Weighted":
         """Some of the rows."""
         xp = namespace(self.weights)
         parts = (None if each is None else xp.take(each, rows, axis=0) for each in self)
-        return Chart._make(parts)
+        return Weighted._make(parts)
 
-    def ranks(self, other: "Chart") -> Any:
+    def ranks(self, other: "Weighted") -> Any:
         """Ranks row by row, float64."""
         xp = namespace(self.weights)
         step = xp.astype(self.points, xp.float64) - xp.astype(other.points, xp.float64)
@@ -69,15 +69,15 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class WeightedDifference(Hyperbolic):
-    """The part that finds neighbours; a subclass states the chart."""
+    """The part that finds neighbours; a subclass states the weighted rows."""
 
     @abstractmethod
-    def chart(self, x: Any) -> Chart:
-        """The chart's coordinates of stored rows, and the weights, the same bytes everywhere."""
+    def weighted(self, x: Any) -> Weighted:
+        """Coordinates of stored rows, and their weights, the same bytes everywhere."""
 
-    def in_ball(self, chart: Chart) -> Chart:
+    def in_ball(self, weighted: Weighted) -> Weighted:
         """The same in coordinates of the unit ball, float64, right to `BALL_ERROR`."""
-        return chart
+        return weighted
 
     @property
     @abstractmethod
@@ -89,16 +89,16 @@ class WeightedDifference(Hyperbolic):
         """How far it may be with what is in ``low``, for both rows, times the largest weight."""
         return 0.0
 
-    chart_error: ClassVar[float] = 0.0
-    """How far a row of the chart may be from its point, without what is in ``low``."""
+    low_error: ClassVar[float] = 0.0
+    """How far a weighted row may be from its point, without what is in ``low``."""
     scale: ClassVar[float] = 1.0
     """What differences are multiplied with, so that float32 holds them."""
 
-    def features(self, x: Any) -> Chart:
-        return self.chart(x)
+    def features(self, x: Any) -> Weighted:
+        return self.weighted(x)
 
     def rank(self, p: Any, q: Any) -> Any:
-        return self.chart(p).ranks(self.chart(q))
+        return self.weighted(p).ranks(self.weighted(q))
 
     def pair_ranks(self, x: Rows, rows: Any, y: Rows, others: Any) -> Any:
         a, b = x.features, y.features
@@ -138,7 +138,7 @@ class WeightedDifference(Hyperbolic):
         # and rounded once. The kernel rounds bounds to float32, by two units at most. The ranks
         # themselves are rounded too, by far less.
         share = 1.01 * (self.n + 6) * 2.0**-24 + 4 * (self.n + 16) * 2.0**-53
-        share = share + 4 * self.weight_error + (1.01 * LEEWAY if self.chart_error else 0.0)
+        share = share + 4 * self.weight_error + (1.01 * LEEWAY if self.low_error else 0.0)
         weights = x.features.weights
         frame = Frame(weights, self.scale)
         return Queries(x.features.points, _no_slack(weights), frame, share, Differences)
@@ -148,7 +148,7 @@ class WeightedDifference(Hyperbolic):
         points = y.features.points
         scaled = frame.scale * y.features.weights
         lost = FLUSHED * (1 + self.n * scaled)
-        lost = lost + 1.01 * (2 * self.chart_error) ** 2 / LEEWAY * scaled
+        lost = lost + 1.01 * (2 * self.low_error) ** 2 / LEEWAY * scaled
         operand = xp.concat([points, xp.astype(scaled, points.dtype)[:, None]], axis=1)
         nobody = xp.zeros((0,), dtype=xp.int64)
         return Targets(operand, float(xp.max(lost)), lost, nobody)
@@ -158,23 +158,23 @@ class WeightedDifference(Hyperbolic):
     def _queries_of_products(self, x: Rows) -> Queries:
         # With a = x - c and b = y - c the score is 2 a.(w b) - |a|^2 w - |b|^2 w: n columns, one,
         # and three of ones against the last term.
-        chart = self.in_ball(x.features)
-        xp = namespace(chart.weights)
-        sound = xp.isfinite(chart.weights)
-        points = where(sound[:, None], xp.astype(chart.points, xp.float64), 0.0)
+        weighted = self.in_ball(x.features)
+        xp = namespace(weighted.weights)
+        sound = xp.isfinite(weighted.weights)
+        points = where(sound[:, None], xp.astype(weighted.points, xp.float64), 0.0)
         centre = xp.mean(points, axis=0)
-        twice = xp.full_like(chart.weights, 2.0)
+        twice = xp.full_like(weighted.weights, 2.0)
         operand, lost, length = rounded(points, centre, twice, "float32", extra=4)
         operand[:, -4] = xp.astype(length * length / 4, xp.float32)
         operand[:, -3:] = 1
-        frame = Frame(chart.weights, 1.0, centre, float(xp.max(length)), float(xp.max(lost)))
-        return Queries(operand, _no_slack(chart.weights), frame)
+        frame = Frame(weighted.weights, 1.0, centre, float(xp.max(length)), float(xp.max(lost)))
+        return Queries(operand, _no_slack(weighted.weights), frame)
 
     def _targets_of_products(self, y: Rows, frame: Frame) -> Targets:
-        chart = self.in_ball(y.features)
-        xp = namespace(chart.weights)
-        weights = chart.weights
-        operand, lost, length = rounded(chart.points, frame.centre, weights, "float32", extra=4)
+        weighted = self.in_ball(y.features)
+        xp = namespace(weighted.weights)
+        weights = weighted.weights
+        operand, lost, length = rounded(weighted.points, frame.centre, weights, "float32", extra=4)
         square = length * length / weights  # |b|^2 w
         operand[:, -4] = xp.astype(-weights, xp.float32)
         # What a product may be off by: rounding of operands, of |a|^2 and of w, of the sum; then

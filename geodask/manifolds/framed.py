@@ -24,7 +24,7 @@ class Framed(Hyperbolic):
 
     @property
     def working_bytes(self) -> int:
-        return 48  # a chart in double-double, and the halves of the factors of its products
+        return 48  # coordinates in double-double, and the halves of the factors of its products
 
     @abstractmethod
     def parts(self, p: Any, u: Any) -> tuple[Any, Any]:

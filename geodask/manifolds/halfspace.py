@@ -7,7 +7,7 @@ from typing import Any, ClassVar, final
 
 from ..arrays.namespace import dot, eps, like, namespace, norm, root, where
 from .conformal import Conformal
-from .difference import Chart
+from .difference import Weighted
 from .hyperbolic import Hyperbolic
 from .radial import first_axis, reflect, unit_or_zero
 
@@ -80,12 +80,12 @@ class HalfSpace(Conformal):
         height = xp.astype(p[..., -1], xp.float64)
         return 0.5 / where(height > 2.0**-1022, height, math.nan)
 
-    def chart(self, x: Any) -> Chart:
+    def weighted(self, x: Any) -> Weighted:
         # Rows that are out of reach, or no numbers, have no score in float32.
-        xp, chart = namespace(x), super().chart(x)
-        height, largest = chart.points[..., -1], xp.max(xp.abs(chart.points), axis=-1)
+        xp, weighted = namespace(x), super().weighted(x)
+        height, largest = weighted.points[..., -1], xp.max(xp.abs(weighted.points), axis=-1)
         sound = (height > 2.0**-60) & (largest < 2.0**60)
-        return chart._replace(weights=where(sound, chart.weights, math.nan))
+        return weighted._replace(weights=where(sound, weighted.weights, math.nan))
 
     @property
     def weight_error(self) -> float:
@@ -97,14 +97,14 @@ class HalfSpace(Conformal):
     def working_bytes(self) -> int:
         return 16  # coordinates of the ball, and their squares
 
-    def in_ball(self, chart: Chart) -> Chart:
-        xp = namespace(chart.weights)
-        p = xp.astype(chart.points, xp.float64)
+    def in_ball(self, weighted: Weighted) -> Weighted:
+        xp = namespace(weighted.weights)
+        p = xp.astype(weighted.points, xp.float64)
         level, height = p[..., :-1], p[..., -1:]
         square = dot(level, level)[..., None]
         over = square + (height + 1) ** 2
         points = xp.concat([2 * level, square + (height - 1) * (height + 1)], axis=-1) / over
-        return Chart((over / (4 * height))[..., 0], points, None)
+        return Weighted((over / (4 * height))[..., 0], points, None)
 
     def bend(self, p: Any) -> Any:
         return -_origin(p)

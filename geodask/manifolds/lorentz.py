@@ -9,7 +9,7 @@ from ..arrays.namespace import dot, eps, like, namespace, norm, root, where
 from ..arrays.polar import polar, polar_step
 from ..arrays.series import sinhc
 from . import radial
-from .difference import Chart, WeightedDifference
+from .difference import Weighted, WeightedDifference
 from .framed import Framed
 from .hyperbolic import Hyperbolic
 
@@ -107,20 +107,20 @@ class Lorentz(Framed, WeightedDifference):
         xp = namespace(x)
         return _with_time(xp.astype(x[..., 1:], xp.float64))
 
-    chart_error: ClassVar[float] = 1.01 * 2.0**-53
+    low_error: ClassVar[float] = 1.01 * 2.0**-53
 
     @property
     def root_error(self) -> float:
-        # A row of the chart is off by (n + 4) 2^-105 of its length, which is at most 1, and the
+        # A weighted row is off by (n + 4) 2^-105 of its length, which is at most 1, and the
         # weights reach 2^52.
         return (self.n + 4) * 2.0**-52
 
-    def chart(self, x: Any) -> Chart:
+    def weighted(self, x: Any) -> Weighted:
         xp = namespace(x)
         space = xp.astype(x[..., 1:], xp.float64)
         over = doubled.plus(doubled.root(doubled.square_sum(space, 1.0)), 1.0)
         points = doubled.quotient(space, doubled.column(over))
-        return Chart(over.high / 2, points.high, points.low)
+        return Weighted(over.high / 2, points.high, points.low)
 
     @property
     def weight_error(self) -> float:
