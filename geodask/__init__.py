@@ -21,6 +21,9 @@ _HOMES = {
         "Oblique PoincareBall Power Product RigidMotions Rotations SPDAffineInvariant "
         "SPDLogCholesky SPDLogEuclidean Simplex Sphere Torus"
     ),
+    "manifolds.charts": "Chart",
+    "manifolds.normal": "NormalCoordinates",
+    "manifolds.rounds": "SphericalCoordinates StereographicCoordinates",
     "ops.components": "connected_components",
     "ops.coordinates": "image tangent_coordinates",
     "ops.covariances": "common_span compress shrink",

@@ -35,6 +35,10 @@ from .manifolds import SPDLogCholesky as SPDLogCholesky
 from .manifolds import SPDLogEuclidean as SPDLogEuclidean
 from .manifolds import Sphere as Sphere
 from .manifolds import Torus as Torus
+from .manifolds.charts import Chart as Chart
+from .manifolds.normal import NormalCoordinates as NormalCoordinates
+from .manifolds.rounds import SphericalCoordinates as SphericalCoordinates
+from .manifolds.rounds import StereographicCoordinates as StereographicCoordinates
 from .monitor.report import report as report
 from .ops.components import connected_components as connected_components
 from .ops.coordinates import image as image

@@ -23,6 +23,36 @@ def sinhc(t: Any) -> Any:
     return xp.where(small, 1 + t * t / 6, xp.sinh(safe) / safe)
 
 
+def sinhc_slope(t: Any) -> Any:
+    """The derivative of sinh(t) / t, over t: (t cosh(t) - sinh(t)) / t^3, and 1 / 3 at t = 0."""
+    xp = namespace(t)
+    small = xp.abs(t) < 1
+    safe = where(~small, t, 1.0)
+    near = _even_series(t, [(2 * k + 2) / math.factorial(2 * k + 3) for k in range(TERMS)])
+    return xp.where(small, near, (safe * xp.cosh(safe) - xp.sinh(safe)) / safe**3)
+
+
+def sinhc_rest(t: Any) -> Any:
+    """(sinh(t) - t) / t^3, and 1 / 6 at t = 0."""
+    xp = namespace(t)
+    small = xp.abs(t) < 1
+    safe = where(~small, t, 1.0)
+    near = _even_series(t, [1 / math.factorial(2 * k + 3) for k in range(TERMS)])
+    return xp.where(small, near, (xp.sinh(safe) - safe) / safe**3)
+
+
+TERMS = 9
+"""Of a series whose coefficients fall as 1 / (2 k + 3)!: the rest is under 1e-19 below 1."""
+
+
+def _even_series(t: Any, coefficients: list[float]) -> Any:
+    """The sum of coefficients times 1, t^2, t^4, ..."""
+    square, total = t * t, namespace(t).zeros_like(t)
+    for coefficient in coefficients[::-1]:
+        total = coefficient + square * total
+    return total
+
+
 ASINH_BELOW, ASINH_HALVINGS = 0.15, 12
 ASINH = [
     (-1) ** k * math.comb(2 * k, k) / 4**k / (2 * k + 1) for k in range(10)

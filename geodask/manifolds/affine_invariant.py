@@ -22,6 +22,7 @@ from ..arrays.namespace import lane_sum, like, namespace, norm, sqrt, where, wid
 from ..arrays.series import sinhc
 from ..arrays.symmetric import EXPM1, LOG, LOG1P, ROOT, of
 from .base import Rows
+from .charts import ORDER
 from .shadowed import Shadowed
 from .spd import SPD
 
@@ -95,6 +96,25 @@ class SPDAffineInvariant(SPD, Shadowed):
     def _translated(self, p: Any, origin: Any, q: Any) -> Any:
         # A congruence, which moves points as it does tangent vectors: p^-1/2 q p^-1/2.
         return origin + self.transport(p, origin, q - p)
+
+    # --- curvature ------------------------------------------------------------------------------
+
+    def curvature_tensor(self, p: Any, u: Any, v: Any, w: Any) -> Any:
+        # Where p is the unit matrix: -[[u, v], w] / 4.
+        low = _factor(p)
+        u, v, w = (_carried(low, wide(each)) for each in (u, v, w))
+        turn = u @ v - v @ u
+        return symmetric(low @ (w @ turn - turn @ w) @ transpose(low)) / 4
+
+    def scalar_curvature(self, p: Any, method: str | None = None, order: int = ORDER) -> Any:
+        if self.method_for("scalar_curvature", method, order) != "closed":
+            return super().scalar_curvature(p, method, order)
+        return -self.n * (self.n - 1) * (self.n + 2) / 8 + 0 * self.norm(p, 0 * p)
+
+    def connection(self, p: Any, u: Any, v: Any) -> Any:
+        xp = namespace(p)
+        turned = xp.linalg.solve(p + xp.zeros_like(v), v + xp.zeros_like(p))
+        return -symmetric(u @ turned)
 
     # --- tangent vectors in a frame -------------------------------------------------------------
 

@@ -34,6 +34,7 @@ import numpy as np
 from ..arrays.device import to_host
 from ..arrays.namespace import lane_sum, like, namespace, where, widen
 from ..errors import PointShapeError, SpecError
+from .curved import Curved
 from .frames import Frames
 from .surrogate import BEYOND as BEYOND
 from .surrogate import Queries, Targets
@@ -44,7 +45,7 @@ differ between the body and the tail of an array: so blocks are the same however
 
 
 @dataclass(frozen=True)
-class Manifold(Frames, ABC):
+class Manifold(Frames, Curved, ABC):
     """A Riemannian manifold: a frozen value, hashable, picklable, equal when its fields are.
 
     ``n`` is the length of a stored vector.

@@ -10,8 +10,10 @@ import numpy as np
 from ..arrays.difference import weighted_squares
 from ..arrays.namespace import dot, is_host, like, namespace, norm, root, widen
 from ..arrays.threads import over_rows
+from .coordinates import Vectors
 from .difference import Weighted, WeightedDifference
 from .radial import reflect, unit_or_zero
+from .rounds import conformal_connection
 
 STRIP_ROWS = 128
 """Rows whose distances to all others are computed at once."""
@@ -37,6 +39,10 @@ class Conformal(WeightedDifference):
     @abstractmethod
     def bend(self, p: Any) -> Any:
         """Minus half the gradient of 1 / w: geodesics bend away from it."""
+
+    @property
+    def chart(self) -> Vectors:
+        return Vectors(self)
 
     def weighted(self, x: Any) -> Weighted:
         return Weighted(self.weight(self.canonical(x)), widen(x), None)
@@ -100,6 +106,10 @@ class Conformal(WeightedDifference):
     def log(self, p: Any, q: Any) -> Any:
         length = namespace(p, q).asinh(self._half_sinh(p, q)) / self.weight(p)
         return like(self._direction(p, q) * length[..., None], p, q)
+
+    def connection(self, p: Any, u: Any, v: Any) -> Any:
+        slope = 2 * self.weight(p)[..., None] * self.bend(p)  # of the logarithm of the weight
+        return conformal_connection(slope, u, v)
 
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         # The translation along the geodesic is two reflections: in the hyperplane across it at p,

@@ -11,6 +11,7 @@ from ..arrays.chords import squared_chords
 from ..arrays.namespace import dot, is_host, lane_sum, namespace, norm, sqrt, where
 from ..arrays.product import FLUSHED, fill_columns, product_error, rounded
 from .base import BEYOND, Manifold, Queries, Rows, Targets
+from .coordinates import Vectors
 
 LARGEST = 1e150
 """Squares of larger coordinates leave float64."""
@@ -53,6 +54,14 @@ class Euclidean(Manifold):
     def injectivity_radius(self) -> float:
         return math.inf
 
+    @property
+    def chart(self) -> Vectors:
+        return Vectors(self)
+
+    @property
+    def constant_curvature(self) -> float:
+        return self.curvature
+
     # --- points and tangent vectors -------------------------------------------------------------
 
     def project(self, x: Any) -> Any:
@@ -90,6 +99,9 @@ class Euclidean(Manifold):
 
     def log(self, p: Any, q: Any) -> Any:
         return q - p
+
+    def connection(self, p: Any, u: Any, v: Any) -> Any:
+        return namespace(p).zeros_like(p + u + v)
 
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         return u + namespace(p).zeros_like(p + q)

@@ -45,6 +45,10 @@ class Hyperbolic(Manifold):
         return self.n
 
     @property
+    def constant_curvature(self) -> float:
+        return self.curvature
+
+    @property
     def radius(self) -> float:
         """1 / sqrt(-K): distances are those of curvature -1 times this."""
         return 1 / math.sqrt(-self.curvature)

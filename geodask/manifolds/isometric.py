@@ -9,6 +9,8 @@ import numpy as np
 
 from ..arrays.namespace import like, namespace, wide
 from .base import Manifold, Queries, Rows, Targets, rows_of
+from .charts import Chart
+from .coordinates import ImageCoordinates
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,18 @@ class Isometric(Manifold):
     def injectivity_radius(self) -> float:
         return self.image.injectivity_radius
 
+    @property
+    def chart(self) -> Chart:
+        return ImageCoordinates(self)
+
+    @property
+    def constant_curvature(self) -> float | None:
+        return self.image.constant_curvature
+
+    @property
+    def has_curvature(self) -> bool:
+        return self.image.has_curvature
+
     # --- geometry: in float64, for the map may stretch what float32 has lost --------------------
 
     def inner(self, p: Any, u: Any, v: Any) -> Any:
@@ -101,6 +115,12 @@ class Isometric(Manifold):
 
     def _translated(self, p: Any, origin: Any, q: Any) -> Any:
         return self.from_image(self.image._translated(*map(self.to_image, (p, origin, q))))
+
+    def curvature_tensor(self, p: Any, u: Any, v: Any, w: Any) -> Any:
+        if self.constant_curvature is not None:
+            return super().curvature_tensor(p, u, v, w)
+        x, vectors = self.to_image(p), (self.push(p, each) for each in (u, v, w))
+        return self.pull(p, self.image.curvature_tensor(x, *vectors))
 
     def _pushed(self, p: Any, u: Any) -> Any:
         return self.push(wide(p), wide(u))

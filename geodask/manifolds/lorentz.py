@@ -9,6 +9,7 @@ from ..arrays.namespace import dot, eps, like, namespace, norm, root, where
 from ..arrays.polar import polar, polar_step
 from ..arrays.series import sinhc
 from . import radial
+from .coordinates import SpaceCoordinates
 from .difference import Weighted, WeightedDifference
 from .framed import Framed
 from .hyperbolic import Hyperbolic
@@ -28,6 +29,10 @@ class Lorentz(Framed, WeightedDifference):
     difference; a is kept in double-double, because differences of hyperboloid coordinates lose
     cosh^2(r) of their digits. The geometry is that of `radial`.
     """
+
+    @property
+    def chart(self) -> SpaceCoordinates:
+        return SpaceCoordinates(self)
 
     # --- points and tangent vectors -------------------------------------------------------------
 
@@ -99,6 +104,9 @@ class Lorentz(Framed, WeightedDifference):
         dist = 2 * namespace(rank).asinh(root(rank))
         space = (y - x)[..., 1:] - (2 * rank)[..., None] * x[..., 1:]
         return like(_tangent(x, space / sinhc(dist)[..., None]), p, q)
+
+    def connection(self, p: Any, u: Any, v: Any) -> Any:
+        return self.curvature * self.inner(p, u, v)[..., None] * self.canonical(p)
 
     # --- exact neighbours -----------------------------------------------------------------------
 

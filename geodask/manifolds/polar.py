@@ -22,6 +22,7 @@ from ..arrays.product import FLUSHED
 from .base import Queries, Rows, Targets
 from .framed import Framed
 from .hyperbolic import Hyperbolic
+from .rounds import PolarCoordinates
 
 FEW = 32
 """Dimensions up to which steps of directions are as fast as products."""
@@ -42,6 +43,10 @@ class HyperbolicPolar(Framed):
     direction divided by its length, to thirty digits; coordinates of two directions that agree to
     2^-76 of themselves count as equal, so rows on one ray are as far apart as their distances.
     """
+
+    @property
+    def chart(self) -> PolarCoordinates:
+        return PolarCoordinates(self)
 
     # --- points and tangent vectors -------------------------------------------------------------
 
@@ -104,6 +109,11 @@ class HyperbolicPolar(Framed):
         some = across / where(over > 0, over, math.nan)
         turn = xp.where((over == 0) & (across == 0), 0 * across, some)
         return xp.concat([turn, along[..., None]], axis=-1)
+
+    def extent(self, p: Any) -> Any:
+        """Directions turn faster near the origin, and not at all there."""
+        radius = where(p[..., -1] > 0, p[..., -1], math.nan)
+        return namespace(p).minimum(super().extent(p), self.radius * radius)
 
     def way(self, p: Any, q: Any) -> tuple[Any, Any]:
         x, y = self.features(p), self.features(q)

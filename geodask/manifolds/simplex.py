@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arrays.namespace import eps, lane_sum, namespace, root, where, wide
 from .base import Manifold
+from .coordinates import AllButLast
 from .isometric import Isometric
 from .sphere import Sphere
 
@@ -30,6 +31,10 @@ class Simplex(Isometric):
     def origin(self) -> np.ndarray:
         """The uniform distribution."""
         return np.full(self.n, 1 / self.n)
+
+    @property
+    def chart(self) -> AllButLast:
+        return AllButLast(self)
 
     # --- points and tangent vectors -------------------------------------------------------------
 
@@ -67,6 +72,13 @@ class Simplex(Isometric):
         """The distance to where the first outcome becomes impossible."""
         xp = namespace(p)
         return 2 * xp.asin(xp.sqrt(xp.min(p, axis=-1)))
+
+    # --- geometry -------------------------------------------------------------------------------
+
+    def connection(self, p: Any, u: Any, v: Any) -> Any:
+        # Of the square roots s the acceleration is -|s'|^2 s, and p'' = 2 s s'' + 2 s'^2.
+        product = u * v / p
+        return (p * namespace(product).sum(product, axis=-1, keepdims=True) - product) / 2
 
     # --- images ---------------------------------------------------------------------------------
 

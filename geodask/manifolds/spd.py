@@ -9,6 +9,7 @@ import numpy as np
 from ..arrays.matrices import finite_or_unit, is_finite, lowest_and_highest, symmetric, transpose
 from ..arrays.namespace import eps, namespace, where, wide
 from .base import Manifold
+from .coordinates import LowerTriangle
 from .covariances import Covariances
 
 
@@ -32,6 +33,10 @@ class SPD(Manifold, Covariances):
     def origin(self) -> np.ndarray:
         """The unit matrix."""
         return np.eye(self.n)
+
+    @property
+    def chart(self) -> LowerTriangle:
+        return LowerTriangle(self)
 
     # --- points and tangent vectors -------------------------------------------------------------
 

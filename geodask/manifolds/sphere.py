@@ -26,6 +26,7 @@ from ..arrays.series import atan, sinc
 from ..errors import SpecError
 from .base import Manifold, Queries, Rows, Targets
 from .radial import reflect
+from .rounds import StereographicCoordinates
 
 REACH = 1.01
 """Unit vectors rounded to bfloat16 or better are at most this long."""
@@ -71,6 +72,14 @@ class Sphere(Manifold):
     @property
     def injectivity_radius(self) -> float:
         return math.pi * self.radius
+
+    @property
+    def chart(self) -> StereographicCoordinates:
+        return StereographicCoordinates(self)
+
+    @property
+    def constant_curvature(self) -> float:
+        return self.curvature
 
     # --- points and tangent vectors -------------------------------------------------------------
 
@@ -129,6 +138,9 @@ class Sphere(Manifold):
         angle = 2 * xp.atan2(near, far)
         u = across * (angle / where(sine > 0, sine, 1.0))
         return where(~self._at_antipode(far), u, math.nan)
+
+    def connection(self, p: Any, u: Any, v: Any) -> Any:
+        return dot(u, v)[..., None] * p
 
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         # The reflection that exchanges p and -q. As one it keeps lengths however p + q is rounded,
