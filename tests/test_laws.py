@@ -164,6 +164,15 @@ def test_the_references_obey_the_laws() -> None:
 # --- the laws can fail --------------------------------------------------------------------------
 
 S = gd.Sphere(3)
+
+
+class Stretched(gd.StereographicCoordinates):
+    """A chart whose vectors are longer than they are."""
+
+    def vector(self, p: Any, a: Any) -> Any:
+        return 1.01 * super().vector(p, a)
+
+
 CLOCK = iter(range(10**6))
 
 
@@ -192,6 +201,27 @@ WRONG = {
     "coordinates_are_isometric": {"to_basis": lambda on, p, y: y[..., 1:]},
     "coordinates_name_tangent_vectors": {"from_basis": lambda on, p, c: S.from_basis(p, -c)},
     "coordinates_reach_points": {"log_frame": lambda on, p, q: S.to_tangent(p, q - p)},
+    "charts_are_coordinates": {"chart": property(lambda on: Stretched(on))},
+    "metric_tensor_is_the_inner_product": {
+        "metric_tensor": lambda on, p, chart=None: 1.0001 * S.metric_tensor(p, chart)
+    },
+    "tensors_keep_shape_and_kind": {
+        "scalar_curvature": lambda on, p: np.float64(S.scalar_curvature(p)).squeeze()
+    },
+    "symbols_agree": {
+        "christoffel": lambda on, p, method=None: (1 + 1e-6 * (method is None)) * S.christoffel(p)
+    },
+    "connection_is_the_acceleration": {"connection": lambda on, p, u, v: -S.connection(p, u, v)},
+    "riemann_has_its_symmetries": {
+        "curvature_tensor": lambda on, p, u, v, w: S.inner(p, v, w)[..., None] * u
+    },
+    "curvatures_agree": {
+        "curvature_tensor": lambda on, p, u, v, w: -S.curvature_tensor(p, u, v, w)
+    },
+    "traces_agree": {"ricci": lambda on, p: -S.ricci(p)},
+    "sectional_curvature_is_that_of_planes": {
+        "constant_curvature": property(lambda on: 1.0001),
+    },
     "rank_orders_by_distance": {"rank": lambda on, p, q: S.rank(p, q) ** 2},
     "rank_is_exact_to_its_error": {"rank": lambda on, p, q: (1 - p @ q.T).diagonal() / 2},
     "pair_ranks_equal_the_reference": {"rank": lambda on, p, q: S.rank(p, q) * (1 + 1e-15)},

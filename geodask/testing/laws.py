@@ -16,6 +16,7 @@ from ..arrays.device import to_host
 from ..arrays.namespace import is_host, namespace
 from ..manifolds.base import Manifold, Queries, rows_of
 from . import coordinates
+from .curvature_laws import CURVATURE_LAWS
 from .rows import (
     Sample,
     ambient,
@@ -299,7 +300,7 @@ LAWS = (
     dist_of_exp_is_the_length, dist_is_a_metric, transport_is_an_isometry,
     geodesics_have_constant_speed, midpoint_is_half_way, shape_dtype_and_library_stay,
     batch_equals_loop, gradients_are_finite, closed_forms_equal_the_reference,
-    *coordinates.LAWS, rank_orders_by_distance, rank_is_exact_to_its_error,
+    *coordinates.LAWS, *CURVATURE_LAWS, rank_orders_by_distance, rank_is_exact_to_its_error,
     pair_ranks_equal_the_reference, shadows_lie_no_farther_apart, surrogate_keeps_its_bound,
 )  # fmt: skip
 
