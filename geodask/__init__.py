@@ -27,6 +27,9 @@ _HOMES = {
     "ops.components": "connected_components",
     "ops.coordinates": "image tangent_coordinates",
     "ops.covariances": "common_span compress shrink",
+    "ops.curvature": (
+        "christoffel metric_tensor ricci riemann scalar_curvature sectional_curvature"
+    ),
     "ops.hyperbolic": (
         "busemann convert convert_tangent dist_to_hyperplane dist_to_origin gyration mobius_add "
         "mobius_scale"

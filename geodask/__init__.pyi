@@ -46,6 +46,12 @@ from .ops.coordinates import tangent_coordinates as tangent_coordinates
 from .ops.covariances import common_span as common_span
 from .ops.covariances import compress as compress
 from .ops.covariances import shrink as shrink
+from .ops.curvature import christoffel as christoffel
+from .ops.curvature import metric_tensor as metric_tensor
+from .ops.curvature import ricci as ricci
+from .ops.curvature import riemann as riemann
+from .ops.curvature import scalar_curvature as scalar_curvature
+from .ops.curvature import sectional_curvature as sectional_curvature
 from .ops.hyperbolic import busemann as busemann
 from .ops.hyperbolic import convert as convert
 from .ops.hyperbolic import convert_tangent as convert_tangent

@@ -36,6 +36,9 @@ PLANS: dict[str, Callable[[gd.Points], Any]] = {
     "pairwise": lambda x: gd.pairwise(x[:30], x),
     "mean": lambda x: gd.mean(x[(ROWS[:, 0] > 0.8).nonzero()[0]], tol=1e-6),
     "dist": lambda x: gd.plan(gd.dist, x, x[::-1]),
+    "tensor": lambda x: gd.plan(
+        gd.christoffel, x, method="differences", order=2, chart=gd.NormalCoordinates(SPHERE)
+    ),
     "convert": lambda x: gd.plan(gd.log_map, x, x[:1], on_undefined="nan"),
 }
 

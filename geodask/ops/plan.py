@@ -5,19 +5,22 @@ from typing import Any
 
 from ..engine.plan import Plan
 from ..errors import SpecError
-from . import coordinates, covariances, hyperbolic, pointwise
+from . import coordinates, covariances, curvature, hyperbolic, pointwise
 from .pointwise import checked_policy, operands
 from .rowwise import Pointwise
 
 
-def plan(function: Callable[..., Any], *arguments: Any, on_undefined: str = "nan") -> Plan:
+def plan(
+    function: Callable[..., Any], *arguments: Any, on_undefined: str = "nan", **options: Any
+) -> Plan:
     """A pointwise operation, such as ``gd.plan(gd.log_map, x, mu)``, with cost, progress and store.
 
-    Takes the function and its arguments. The result has ``values``, ``points`` where they are
-    points, and a report whose ``health`` counts the undefined rows. Raises SpecError for any other
-    function.
+    Takes the function, its arguments and its options. The result has ``values``, ``points`` where
+    they are points, and a report whose ``health`` counts the undefined rows. Raises SpecError for
+    any other function.
     """
     verbs = pointwise.VERBS | hyperbolic.VERBS | coordinates.VERBS | covariances.VERBS
+    verbs |= curvature.VERBS
     if function not in verbs:
         names = ", ".join(sorted(each.__name__ for each in verbs))
         raise SpecError(
@@ -30,5 +33,6 @@ def plan(function: Callable[..., Any], *arguments: Any, on_undefined: str = "nan
             f"{function.__name__} takes {len(verb.takes)} arguments, but {len(arguments)} came."
         )
     verb, arguments = verb.bind(arguments)
-    operation = Pointwise(verb, checked_policy(on_undefined))
-    return Plan(operation, operands(verb, *arguments))
+    inputs = operands(verb, *arguments)
+    verb = verb.told(inputs[0].manifold, options)
+    return Plan(Pointwise(verb, checked_policy(on_undefined)), inputs)

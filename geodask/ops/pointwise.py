@@ -168,12 +168,12 @@ def _rows(argument: Any, kind: str, space: Manifold) -> Points:
     return points(source, space) if kind in POINTS else Points(source, space)
 
 
-def lazy(verb: Verb, *arguments: Any, on_undefined: str = "nan") -> Any:
+def lazy(verb: Verb, *arguments: Any, on_undefined: str = "nan", **options: Any) -> Any:
     import dask.array as da
 
     verb, arguments = verb.bind(arguments)
-    operation = Pointwise(verb, checked_policy(on_undefined))
     inputs = operands(verb, *arguments)
+    operation = Pointwise(verb.told(inputs[0].manifold, options), checked_policy(on_undefined))
     rows = rows_of(inputs)
     width = min(each.source.block_rows for each in inputs if len(each) == rows)
     width = min(width, operation.layout(inputs).rows_per_block)

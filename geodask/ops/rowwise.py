@@ -13,10 +13,12 @@ from ..engine.points import Points
 from ..engine.result import Report, Result
 from ..errors import CutLocusError, MemoryPlanError, SpecError
 from ..manifolds.base import Manifold
+from ..manifolds.charts import Chart
 from ..manifolds.isometric import Isometric
 from ..storage.array import ArraySpec
 
-BLOCK_BYTES = 32 << 20
+HELD_BYTES = 128 << 20
+"""What a task holds, where a row is no larger."""
 
 
 POINTS = ("point", "at")
@@ -35,8 +37,8 @@ class Verb:
     "tangent", "time", "direction" or "basis"; and what has no rows and is bound: "amount", "space",
     or "into", a space that the method is not told of."""
     gives: str
-    """"point", "tangent", "scalar", "coordinates", or "image", a point of the space that another
-    is carried over from."""
+    """"point", "tangent", "scalar", "coordinates", "image", a point of the space that another is
+    carried over from, or "tensor": another shape that a subclass states."""
     to: Manifold | None = None
     """The space that results lie in, where it is another one."""
     amount: float | None = None
@@ -81,13 +83,35 @@ class Verb:
         shapes = {"scalar": (), "coordinates": (manifold.dim,)}
         return shapes.get(self.gives, self.space(manifold).point_shape)
 
+    def told(self, manifold: Manifold, options: dict[str, Any]) -> "Verb":
+        """The verb with what else it is told by name, judged by the space it is for."""
+        if options:
+            raise TypeError(f"{self.method} takes no {', '.join(options)}")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """What else the manifold's method is told, by name."""
+        return {}
+
+    def undefined(self, rows: str) -> Exception:
+        """The error that says that there is no answer for some rows."""
+        return CutLocusError(
+            f"{self.method} needs a unique shortest geodesic",
+            came=f"{rows} are at the cut locus",
+            do='Leave them out, or pass on_undefined="nan".',
+        )
+
+    def working(self, manifold: Manifold) -> int:
+        """Numbers that a row of the result, and what it is computed with, takes."""
+        return 4 * manifold.size
+
     def apply(self, manifold: Manifold, *blocks: Any) -> Any:
         """The formula on blocks of rows, points among them canonical: float64."""
         pairs = sorted(zip(self.rows, blocks, strict=True), key=lambda pair: pair[0] != "at")
         prepared = [manifold.canonical(rows) if kind in POINTS else rows for kind, rows in pairs]
         told = [self.amount, None if "into" in self.takes else self.to]
         bound = [each for each in told if each is not None]
-        return getattr(manifold, self.method)(*prepared, *bound)
+        return getattr(manifold, self.method)(*prepared, *bound, **self.options())
 
 
 @dataclass(frozen=True)
@@ -96,7 +120,7 @@ class PointwiseResult(Result):
 
     values: Any
     """(n,) for scalars, (n, *point_shape) for points and tangent vectors, (n, dim) for
-    coordinates."""
+    coordinates, (n, dim, ...) for tensors."""
     report: Report
     plan: Any
 
@@ -128,15 +152,24 @@ class Pointwise(Operation):
     def parameters(self) -> dict[str, Any]:
         to = {} if self.verb.to is None else {"to": self.verb.to.to_spec()}
         amount = {} if self.verb.amount is None else {"amount": self.verb.amount}
-        return {"verb": self.verb.method, "on_undefined": self.on_undefined, **to, **amount}
+        options = {
+            name: value.to_spec() if isinstance(value, Chart) else value
+            for name, value in self.verb.options().items()
+        }
+        named = {"verb": self.verb.method, "on_undefined": self.on_undefined}
+        return named | to | amount | options
 
     def checks(self, position: int) -> bool:
         return self.verb.rows[position] in POINTS
 
     def layout(self, inputs: tuple[Points, ...]) -> Layout:
-        widest = sum(int(np.prod(each.shape[1:])) for each in inputs) + inputs[0].manifold.size
         rows = rows_of(inputs)
-        return Layout(rows, max(1, min(rows, BLOCK_BYTES // (8 * widest))))
+        return Layout(rows, max(1, min(rows, HELD_BYTES // (8 * self._row(inputs)))))
+
+    def _row(self, inputs: tuple[Points, ...]) -> int:
+        """Numbers that a row takes: of arguments four copies."""
+        taken = sum(int(np.prod(each.shape[1:])) for each in inputs)
+        return 4 * taken + self.verb.working(inputs[0].manifold)
 
     def outputs(self, inputs: tuple[Points, ...], layout: Layout) -> list[ArraySpec]:
         shape = (layout.rows, *self.verb.row_shape(inputs[0].manifold))
@@ -150,10 +183,10 @@ class Pointwise(Operation):
         return np.result_type(*(each.dtype for kind, each in kinds if kind not in (*NUMBERS, "at")))
 
     def cost(self, inputs: tuple[Points, ...], layout: Layout, budget: Budget) -> Cost:
-        row = sum(int(np.prod(each.shape[1:])) for each in inputs) + inputs[0].manifold.size
+        row = self._row(inputs)
         # A chunk of the storage is decoded whole, however few of its rows are needed.
         chunks = sum(2 * each.source.decoded_bytes for each in inputs)
-        needed = 8 * layout.rows_per_block * row * 4 + chunks
+        needed = 8 * layout.rows_per_block * row + chunks
         if budget.task_bytes is not None and needed > budget.task_bytes:
             raise MemoryPlanError(
                 f"A task of {self.verb.method} needs {needed} bytes ({layout.rows_per_block} rows)",
@@ -161,7 +194,7 @@ class Pointwise(Operation):
                 do="Give the workers more memory or fewer threads, or store the input in "
                 "smaller chunks.",
             )
-        flops = 20.0 * layout.rows * row
+        flops = 5.0 * layout.rows * row
         read = sum(int(np.prod(each.shape)) * each.dtype.itemsize for each in inputs)
         (out,) = self.outputs(inputs, layout)
         written = int(np.prod(out.shape)) * self.dtype(inputs).itemsize
@@ -202,29 +235,26 @@ class Pointwise(Operation):
             values[self.verb.space(manifold).complaints(values) != 0] = np.nan
         undefined = _undefined(values)
         if self.on_undefined == "raise" and len(undefined):
-            raise CutLocusError(
-                f"{self.verb.method} needs a unique shortest geodesic",
-                came=f"rows {', '.join(map(str, first + undefined[:5]))} are at the cut locus",
-                do='Leave them out, or pass on_undefined="nan".',
-            )
+            raise self.verb.undefined(f"rows {', '.join(map(str, first + undefined[:5]))}")
         return values
 
     def trial(self, inputs: tuple[Points, ...], budget: Budget) -> float:
         manifold = inputs[0].manifold
-        p = manifold.random(1024, seed=0)
+        rows = min(1024, max(1, HELD_BYTES // (8 * self._row(inputs))))
+        p = manifold.random(rows, seed=0)
         blocks = [
-            np.ones((1024, *self.verb.shape(kind, manifold)))
+            np.ones((rows, *self.verb.shape(kind, manifold)))
             if kind in NUMBERS
             else manifold.random_tangent(p, seed=2)
             if kind == "tangent"
-            else manifold.random(1024, seed=position)
+            else manifold.random(rows, seed=position)
             for position, kind in enumerate(self.verb.rows)
         ]
         self.block(manifold, blocks, 0, np.float64)
         begin, count = time.perf_counter(), 0
         while time.perf_counter() - begin < 0.2:
             self.block(manifold, blocks, 0, np.float64)
-            count += 1024
+            count += rows
         return count / (time.perf_counter() - begin)
 
     def result(self, plan: Any, arrays: dict[str, Any], report: Report) -> PointwiseResult:

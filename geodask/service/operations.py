@@ -12,8 +12,10 @@ from typing import Any
 from ..engine.files import LOCAL, Remote
 from ..engine.opening import open_rows
 from ..engine.points import open as open_points
+from ..geodesics.slopes import STENCILS
 from ..manifolds.base import Manifold
-from ..ops import hyperbolic, knn, mean, pairwise, plan, pointwise, within
+from ..manifolds.charts import METHODS
+from ..ops import curvature, hyperbolic, knn, mean, pairwise, plan, pointwise, within
 from ..ops.rowwise import Verb
 from ..storage.access import grant
 from .refusal import Refusal
@@ -36,6 +38,7 @@ SPACE = {
 }
 TIME = {"type": "number", "minimum": -1e300, "maximum": 1e300}
 POLICY = {"enum": ["nan", "raise"]}
+OPTIONS = {"method": {"enum": list(METHODS)}, "order": {"enum": list(STENCILS)}}
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def closed(properties: dict[str, Schema], required: list[str]) -> Schema:
 @cache
 def offers() -> dict[str, Offer]:
     """Every operation that is offered, by its name."""
-    verbs = (pointwise.VERBS | hyperbolic.VERBS).items()
+    verbs = (pointwise.VERBS | hyperbolic.VERBS | curvature.VERBS).items()
     both = ("point", "point")
     k = {"type": "integer", "minimum": 1, "maximum": knn.K_MAX}
     radius = {"type": "number", "minimum": 0, "maximum": 1e300}
@@ -103,13 +106,14 @@ def _offer(function: Callable[..., Any], verb: Verb) -> Offer:
     named = {"time": ("t", TIME), "space": ("to", SPACE)}
     parameters = dict(named[kind] for kind in verb.takes if kind in named)
     kinds = tuple(kind for kind in verb.takes if kind not in named)
+    required = tuple(parameters)
 
-    def make(*inputs: Any, on_undefined: str = "nan", **rest: Any) -> Any:
+    def make(*inputs: Any, **rest: Any) -> Any:
         if "to" in rest:
             rest["to"] = Manifold.from_spec(rest["to"])
-        return plan.plan(function, *inputs, *rest.values(), on_undefined=on_undefined)
+        return plan.plan(function, *inputs, *(rest.pop(name) for name in required), **rest)
 
-    required = tuple(parameters)
+    parameters |= {name: OPTIONS[name] for name in verb.options() if name in OPTIONS}
     return Offer(make, kinds, len(kinds), parameters | {"on_undefined": POLICY}, required)
 
 
