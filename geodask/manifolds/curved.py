@@ -178,7 +178,9 @@ def _along_geodesics(on: Any, p: Any, u: Any, v: Any, order: int) -> Any:
     def squared(t: Any) -> Any:
         start = tall(on, t) * u
         moved = slope(lambda s: on.exp(p, start + tall(on, s[..., 0]) * v), 0 * near[..., None])
-        return on.norm(on.exp(p, start), moved[..., 0]) ** 2
+        # A point may stand for others, as a basis for its span: so only what is tangent counts.
+        there = on.exp(p, start)
+        return on.norm(there, on.to_tangent(there, moved[..., 0])) ** 2
 
     total = 0.0
     for m, weight in enumerate(stencil(order).second, 1):

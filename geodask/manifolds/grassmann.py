@@ -92,6 +92,11 @@ class Grassmann(Orthonormal):
         there = wide(u) - 2 * middle @ (transpose(middle) @ wide(u))
         return like(_across(wide(q), there @ transpose(basis)), p, q, u)
 
+    def curvature_tensor(self, p: Any, u: Any, v: Any, w: Any) -> Any:
+        u, v, w = (wide(each) for each in (u, v, w))
+        beside = u @ (transpose(v) @ w) - v @ (transpose(u) @ w)
+        return beside + w @ (transpose(v) @ u - transpose(u) @ v) + 0 * wide(p)
+
     # --- tangent vectors in a frame: their entries ----------------------------------------------
 
     @property

@@ -52,7 +52,9 @@ class NormalCoordinates(Chart):
 
         def metric(c: Any, a: Any, b: Any) -> Any:
             moved = namespace(c).moveaxis(slopes(place, c), -1, c.ndim - 1)
-            return space.inner(place(c), combined(space, a, moved), combined(space, b, moved))
+            there = place(c)
+            u, v = (space.to_tangent(there, combined(space, each, moved)) for each in (a, b))
+            return space.inner(there, u, v)
 
         return metric
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..arrays.namespace import namespace, norm
 from .base import Manifold
+from .side_by_side import SideBySide
 
 CODES = 64
 """Complaints of the part number i have the codes from i times this."""
@@ -170,6 +171,29 @@ class Parts(Manifold):
         """The least of what is said of all copies: (*batch,)."""
         xp, pairs = namespace(p), zip(self.parts, self.split(p), strict=True)
         return xp.min(xp.concat([of(part, x) for part, x in pairs], axis=-1), axis=-1)
+
+    # --- curvature ------------------------------------------------------------------------------
+
+    @property
+    def chart(self) -> SideBySide:
+        return SideBySide(self)
+
+    @property
+    def has_curvature(self) -> bool:
+        return all(part.space.has_curvature for part in self.parts)
+
+    @property
+    def has_connection(self) -> bool:
+        return all(part.space.has_connection for part in self.parts)
+
+    def curvature_tensor(self, p: Any, u: Any, v: Any, w: Any) -> Any:
+        return self._each("curvature_tensor", p, u, v, w)
+
+    def connection(self, p: Any, u: Any, v: Any) -> Any:
+        return self._each("connection", p, u, v)
+
+    def extent(self, p: Any) -> Any:
+        return self._least(lambda part, x: part.space.extent(x) * math.sqrt(part.weight), p)
 
     # --- tangent vectors in a frame -------------------------------------------------------------
 

@@ -96,6 +96,12 @@ class Rotations(Orthonormal):
         half = turn(_between(p, q) / 2)
         return like(wide(p) @ half @ _body(p, u) @ half, p, q, u)
 
+    def curvature_tensor(self, p: Any, u: Any, v: Any, w: Any) -> Any:
+        # Of a group with a metric that is the same from either side: -[[u, v], w] / 4.
+        u, v, w = (_body(p, each) for each in (u, v, w))
+        turn = u @ v - v @ u
+        return wide(p) @ (w @ turn - turn @ w) / 4
+
     # --- tangent vectors in a frame: what they are at the unit matrix ---------------------------
 
     @property

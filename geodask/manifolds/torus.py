@@ -10,6 +10,7 @@ import numpy as np
 from ..arrays.decimals import arctangent
 from ..arrays.namespace import dot, eps, lane_sum, like, namespace, norm, sqrt, where, wide
 from .base import Manifold, Rows
+from .coordinates import Vectors
 from .shadowed import Shadowed
 
 TURN = 2 * math.pi, 2.4492935982947064e-16
@@ -90,6 +91,15 @@ class Torus(Shadowed):
 
     def midpoint(self, p: Any, q: Any) -> Any:
         return self.exp(p, self.log(p, q) / 2)
+
+    constant_curvature: ClassVar[float] = 0.0
+
+    @property
+    def chart(self) -> Vectors:
+        return Vectors(self)
+
+    def connection(self, p: Any, u: Any, v: Any) -> Any:
+        return 0 * (u + v) + namespace(p).zeros_like(p)
 
     # --- exact neighbours -----------------------------------------------------------------------
 

@@ -63,7 +63,9 @@ class Tensor(Verb):
         alone = self.method == "metric_tensor" or manifold.constant_curvature is not None
         if self.rank < 3 and alone:
             return 16 * d * size + 3 * d**self.rank
-        return 5 * d ** max(0, self.rank - 3) * pairs + 3 * d**self.rank
+        if self.rank < 3:
+            return 5 * pairs
+        return 4 * d ** (self.rank - 3) * pairs + d**self.rank
 
 
 METRIC_TENSOR = Tensor("metric_tensor", ("point",), "tensor", rank=2, named=(("chart", None),))
