@@ -1,13 +1,23 @@
-"""Batches of small square matrices: (*batch, n, n)."""
+"""Batches of small square matrices: (*batch, n, n).
+
+On the host, of numpy and of torch, they are factored by compiled loops that take many at once; a
+matrix has the same bytes in every batch. NaN where there is no answer.
+"""
 
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 from array_api_compat import is_torch_array
 
-from .namespace import is_host, namespace, where
+from . import closed, eigen, factors, lapack
+from .namespace import host_views, is_host, like, namespace, read_only, where
+from .threads import over_rows
+
+LARGEST, LARGEST_PRODUCT = 64, 16
+"""Sides of matrices up to which the compiled loops are the faster, and those of products."""
 
 
 def transpose(a: Any) -> Any:
@@ -131,22 +141,56 @@ def finite_or_unit(a: Any) -> Any:
 
 
 def eigh(p: Any) -> tuple[Any, Any]:
-    """Eigenvalues (..., n), the least first, and vectors (..., n, n).
-
-    On the host by numpy, which takes one matrix after the other: in torch the last digits of one
-    depend on how many come with it.
-    """
-    if is_torch_array(p) and p.device.type == "cpu":
-        xp = namespace(p)
-        return tuple(xp.asarray(each) for each in np.linalg.eigh(p.numpy()))
-    return namespace(p).linalg.eigh(p)
+    """Eigenvalues (..., n), the least first, and as columns their axes (..., n, n)."""
+    n = p.shape[-1]
+    found = on_host(_eigen(n).decompose, [p], [(n,), (n, n)])
+    if found is not None:
+        return found[0], found[1]
+    return closed.eigh(p) if _has_closed_form(p) else tuple(namespace(p).linalg.eigh(p))
 
 
 def eigvalsh(p: Any) -> Any:
     """Eigenvalues alone, as `eigh`."""
-    if is_torch_array(p) and p.device.type == "cpu" and not p.requires_grad:
-        return namespace(p).asarray(np.linalg.eigvalsh(p.numpy()))
-    return namespace(p).linalg.eigvalsh(p)
+    n = p.shape[-1]
+    found = on_host(_eigen(n).decompose, [p], [(n,), (0, 0)])
+    if found is not None:
+        return found[0]
+    return closed.eigh(p)[0] if _has_closed_form(p) else namespace(p).linalg.eigvalsh(p)
+
+
+def cholesky(p: Any) -> Any:
+    """The lower factors L: p = L L^T."""
+    found = on_host(_factors(p, LARGEST).cholesky, [p], [p.shape[-2:]])
+    return namespace(p).linalg.cholesky(p) if found is None else found[0]
+
+
+def lower_inverse(low: Any) -> Any:
+    """L^-1 for lower triangles L."""
+    found = on_host(_factors(low, LARGEST).inverse, [low], [low.shape[-2:]])
+    return namespace(low).linalg.inv(low) if found is None else found[0]
+
+
+def carried(low: Any, u: Any) -> Any:
+    """L^-1 u L^-T for lower triangles L and symmetric u."""
+    found = on_host(_factors(u, LARGEST).carried, [low, u], [u.shape[-2:]])
+    if found is not None:
+        return found[0]
+    xp = namespace(low, u)
+    low, u = low + xp.zeros_like(u), u + xp.zeros_like(low)
+    return symmetric(xp.linalg.solve(low, transpose(xp.linalg.solve(low, u))))
+
+
+def congruent(a: Any, u: Any) -> Any:
+    """a u a^T for symmetric u."""
+    found = on_host(_factors(u, LARGEST_PRODUCT).congruent, [a, u], [u.shape[-2:]])
+    return symmetric(product(product(a, u), transpose(a))) if found is None else found[0]
+
+
+def spanned(axes: Any, values: Any) -> Any:
+    """V w V^T: the symmetric matrices with these axes V and eigenvalues w (..., n)."""
+    values, kernel = values[..., None, :], _factors(axes, LARGEST_PRODUCT).spanned
+    found = on_host(kernel, [axes, values], [axes.shape[-2:]])
+    return symmetric(product(axes * values, transpose(axes))) if found is None else found[0]
 
 
 def lowest_and_highest(a: Any) -> tuple[Any, Any]:
@@ -154,6 +198,57 @@ def lowest_and_highest(a: Any) -> tuple[Any, Any]:
     values = eigvalsh(finite_or_unit(a))
     known = is_finite(a)
     return tuple(where(known, values[..., i], float("nan")) for i in (0, -1))
+
+
+# --- the compiled loops ---------------------------------------------------------------------------
+
+WORK = 4
+"""What a coordinate costs a factorisation, beside one that is only read."""
+
+
+def _eigen(n: int) -> Any:
+    return eigen if n <= LARGEST else lapack
+
+
+def _factors(a: Any, largest: int) -> Any:
+    return factors if a.shape[-1] <= largest else lapack
+
+
+def on_host(
+    kernel: Callable[..., None], given: list[Any], shapes: list[tuple[int, ...]]
+) -> list[Any] | None:
+    """What a kernel writes into rows of these shapes, from matrices that broadcast; None where they
+    are not on the host, not real, or to be differentiated."""
+    views = host_views(*given)
+    if views is None or any(view.dtype.kind != "f" for view in views):
+        return None
+    batch = np.broadcast_shapes(*(view.shape[:-2] for view in views))
+    rows = math.prod(batch)
+    made = [np.empty((rows, *shape)) for shape in shapes]
+    inputs = [_rows(view, batch) for view in views]
+
+    def part(start: int, stop: int) -> None:
+        kernel(*(x[start:stop] for x in (*inputs, *made)))
+
+    work = WORK * views[-1].shape[-1] ** 2
+    over_rows(part, rows, work, blas=kernel.__module__ == lapack.__name__)
+    xp = namespace(*given)
+    found = [x.reshape(*batch, *shape) for x, shape in zip(made, shapes, strict=True)]
+    return [like(xp.asarray(x), *given) for x in found]
+
+
+def _rows(x: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
+    """(rows, ...) in float64."""
+    tail = x.shape[-2:]
+    whole = np.broadcast_to(x, (*batch, *tail)).reshape(math.prod(batch), *tail)
+    return read_only(whole.astype(np.float64, copy=False))
+
+
+def _has_closed_form(p: Any) -> bool:
+    """Whether `closed` has formulas; torch had better differentiate its own eigenvalues."""
+    differentiated = is_torch_array(p) and (p.requires_grad or p.device.type == "cpu")
+    real = namespace(p).isdtype(p.dtype, "real floating")
+    return p.shape[-1] in (2, 3) and real and not differentiated
 
 
 def _picked(x: Any, columns: np.ndarray) -> Any:

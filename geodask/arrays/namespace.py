@@ -20,15 +20,40 @@ def is_host(x: Any) -> bool:
     return isinstance(x, np.ndarray)
 
 
+def host_view(x: Any) -> np.ndarray | None:
+    """The same array as numpy's, where numpy or torch has it on the host, but torch no derivatives
+    to be had of it."""
+    if is_host(x):
+        return x
+    if is_torch_array(x) and x.device.type == "cpu" and not x.requires_grad:
+        # Under a transform of torch.func there are derivatives to be had, and no numpy array.
+        with suppress(RuntimeError):
+            return x.numpy()
+    return None
+
+
+def host_views(*arrays: Any) -> list[np.ndarray] | None:
+    """Those of all; None where one has none."""
+    found = [host_view(x) for x in arrays]
+    return None if any(view is None for view in found) else [x for x in found if x is not None]
+
+
+def read_only(x: np.ndarray) -> np.ndarray:
+    """A contiguous array that cannot be written: numba compiles a loop anew for each kind."""
+    view = np.ascontiguousarray(x).view()
+    view.flags.writeable = False
+    return view
+
+
 def eps(x: Any) -> float:
     """Unit round-off times two (machine epsilon) of the array's dtype."""
     return float(namespace(x).finfo(x.dtype).eps)
 
 
-def where(condition: Any, x: Any, value: float) -> Any:
-    """``x`` where the condition holds, else the scalar ``value``."""
+def where(condition: Any, x: Any, value: Any) -> Any:
+    """``x`` where the condition holds, else ``value``, a scalar or an array."""
     xp = namespace(x)
-    return xp.where(condition, x, xp.full_like(x, value))
+    return xp.where(condition, x, xp.full_like(x, value) if isinstance(value, float) else value)
 
 
 def dot(u: Any, v: Any) -> Any:
@@ -97,11 +122,8 @@ def sqrt(x: Any) -> Any:
 
     Those of torch on the host are MKL's, and one in a hundred is off by a unit in the last place.
     """
-    if is_torch_array(x) and x.device.type == "cpu" and not x.requires_grad:
-        # Under a transform of torch.func there are derivatives to be had, and no numpy array.
-        with suppress(RuntimeError):
-            return namespace(x).asarray(np.sqrt(x.numpy()))
-    return namespace(x).sqrt(x)
+    view = host_view(x)
+    return namespace(x).sqrt(x) if view is None else namespace(x).asarray(np.sqrt(view))
 
 
 def lane_sum(z: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from array_api_compat import is_torch_array
 
-from .matrices import eigh, product, symmetric, transpose
+from .matrices import congruent, eigh, spanned, transpose
 from .namespace import eps, namespace, where
 from .series import sinhc
 
@@ -70,7 +70,7 @@ def of(function: Function, p: Any) -> Any:
 
         return Value.apply(p, function)
     values, vectors = eigh(p)
-    return turned(function.value(values)[..., None, :] * vectors, transpose(vectors))
+    return spanned(vectors, function.value(values))
 
 
 def along(function: Function, p: Any, u: Any) -> Any:
@@ -80,8 +80,8 @@ def along(function: Function, p: Any, u: Any) -> Any:
 
         return Slope.apply(p, u, function)
     values, vectors = eigh(p)
-    inside = differences(function, values) * (transpose(vectors) @ u @ vectors)
-    return turned(vectors @ inside, transpose(vectors))
+    inside = differences(function, values) * congruent(transpose(vectors), u)
+    return congruent(vectors, inside)
 
 
 def differences(function: Function, values: Any) -> Any:
@@ -106,8 +106,3 @@ def second_differences(function: Function, values: Any) -> Any:
     apart = xp.where(wide_ac >= wide_ab, by_ac, by_ab)
     close = xp.maximum(wide_ac, wide_ab) <= eps(values) ** 0.5 * size
     return xp.where(close, function.curve((a + b + c) / 3) / 2, apart)
-
-
-def turned(left: Any, right: Any) -> Any:
-    """A product that is symmetric but for rounding, without that."""
-    return symmetric(product(left, right))

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, final
 
-from ..arrays.decimals import cholesky
-from ..arrays.decimals import symmetric as even
+from ..arrays import decimals
 from ..arrays.matrices import (
+    carried,
+    cholesky,
     diagonal,
     from_lower,
     half_lower,
     lower,
+    lower_inverse,
     norm_of,
     symmetric,
     transpose,
@@ -44,9 +46,8 @@ class SPDLogCholesky(SPD, Isometric):
 
     def to_image(self, p: Any) -> Any:
         """The rows of the factor L, p = L L^T, with the logarithms of its diagonal."""
-        xp = namespace(p)
-        factor = xp.linalg.cholesky(p)
-        return lower(with_diagonal(factor, xp.log(diagonal(factor))))
+        factor = cholesky(p)
+        return lower(with_diagonal(factor, namespace(p).log(diagonal(factor))))
 
     def from_image(self, x: Any) -> Any:
         factor = from_lower(x, self.n)
@@ -56,13 +57,12 @@ class SPDLogCholesky(SPD, Isometric):
     def push(self, p: Any, u: Any) -> Any:
         # dL = L times the lower half of L^-1 u L^-T.
         xp = namespace(p, u)
-        factor = xp.linalg.cholesky(p + xp.zeros_like(u))
-        turned = xp.linalg.solve(factor, transpose(xp.linalg.solve(factor, u)))
-        step = factor @ half_lower(turned)
+        factor = cholesky(p + xp.zeros_like(u))
+        step = factor @ half_lower(carried(factor, u))
         return lower(with_diagonal(step, diagonal(step) / diagonal(factor)))
 
     def pull(self, p: Any, y: Any) -> Any:
-        factor = namespace(p, y).linalg.cholesky(p)
+        factor = cholesky(p)
         step = from_lower(y, self.n)
         step = with_diagonal(step, diagonal(step) * diagonal(factor))
         return 2 * symmetric(step @ transpose(factor))
@@ -72,11 +72,11 @@ class SPDLogCholesky(SPD, Isometric):
         # and stability of numerical algorithms, 2002, 10.1), and p itself has been rounded: in L,
         # `push` makes of it no more than this.
         xp = namespace(p)
-        factor = xp.linalg.cholesky(p)
-        size = norm_of(xp.abs(xp.linalg.inv(factor)) @ xp.abs(factor))
+        factor = cholesky(p)
+        size = norm_of(xp.abs(lower_inverse(factor)) @ xp.abs(factor))
         off = (self.n + 4) * 2.0**-53 * size * size * (1 + norm_of(factor))
         return off + 2.0**-52 * norm(self.to_image(p))
 
     def exact_image(self, p: list[list[Decimal]]) -> list[Decimal]:
-        factor = cholesky(even(p))
+        factor = decimals.cholesky(decimals.symmetric(p))
         return [x.ln() if i == j else x for i, row in enumerate(factor) for j, x in enumerate(row)]
