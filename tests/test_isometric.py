@@ -183,6 +183,15 @@ def test_the_affine_invariant_distance_is_that_of_all_congruences() -> None:
     assert near.dist(p[:2, :2], p[:2, :2]) == 0.0
 
 
+@pytest.mark.parametrize("space", [gd.SPDAffineInvariant, gd.SPDLogEuclidean, gd.SPDLogCholesky])
+def test_matrices_that_are_none_have_distances_nan(space: type[gd.Manifold]) -> None:
+    on = space(2)
+    p = on.random(3, seed=0)
+    p[1] = np.nan
+    assert np.isnan(on.dist(p, p[0])).tolist() == [False, True, False]
+    assert np.isnan(on.log(p[0], p)[1]).all()
+
+
 @pytest.mark.parametrize("condition", [1e2, 1e6, 1e10])
 def test_a_lower_bound_never_hides_a_pair(condition: float) -> None:
     """Ill-conditioned matrices around far apart centres, some equal, against brute force."""

@@ -197,7 +197,25 @@ def lowest_and_highest(a: Any) -> tuple[Any, Any]:
     """The least and the largest eigenvalue of symmetric matrices; NaN where they are not finite."""
     values = eigvalsh(finite_or_unit(a))
     known = is_finite(a)
-    return tuple(where(known, values[..., i], float("nan")) for i in (0, -1))
+    return tuple(where(known, values[..., i], math.nan) for i in (0, -1))
+
+
+def is_definite(p: Any) -> Any:
+    """Whether symmetric matrices are sure to have a Cholesky factor in float64: (*batch,).
+
+    The least eigenvalue is then n (n + 1) roundings of the largest or more (Higham, Accuracy and
+    stability of numerical algorithms, 2002, 10.7).
+    """
+    n = p.shape[-1]
+    least, largest = lowest_and_highest(p)
+    return least > n * (n + 1) * 2.0**-52 * largest
+
+
+def factor(p: Any) -> Any:
+    """The lower triangles L with p = L L^T; NaN where they are not sure to be found."""
+    xp, sound = namespace(p), is_definite(p)[..., None, None]
+    unit = xp.eye(p.shape[-1], dtype=p.dtype, device=p.device)
+    return where(sound, xp.linalg.cholesky(xp.where(sound, p, unit)), math.nan)
 
 
 # --- the compiled loops ---------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from ..arrays.decimals import symmetric as even
 from ..arrays.matrices import (
     descends,
     eigvalsh,
+    factor,
+    flat,
     flat_symmetric,
     from_flat,
     lowest_and_highest,
@@ -68,9 +70,7 @@ class SPDAffineInvariant(SPD, Shadowed):
         return like(found, p, u, v)
 
     def norm(self, p: Any, u: Any) -> Any:
-        inside = _carried(_factor(p), wide(u))
-        xp = namespace(inside)
-        return like(norm(xp.reshape(inside, (*inside.shape[:-2], self.size))), p, u)
+        return like(norm(flat(_carried(_factor(p), wide(u)))), p, u)
 
     def dist(self, p: Any, q: Any) -> Any:
         step = _carried(_factor(p), wide(q) - wide(p))
@@ -150,12 +150,7 @@ class SPDAffineInvariant(SPD, Shadowed):
 
     def features(self, x: Any) -> Roots:
         p = self.canonical(x)
-        least, largest = lowest_and_highest(p)
-        sound = (least > 0)[..., None, None]
-        xp = namespace(p)
-        unit = xp.eye(self.n, dtype=p.dtype, device=p.device)
-        inverse = xp.linalg.inv(xp.linalg.cholesky(xp.where(sound, p, unit)))
-        return Roots(p, where(sound, inverse, math.nan), largest / least)
+        return Roots(p, namespace(p).linalg.inv(factor(p)), _condition(p))
 
     def rank(self, p: Any, q: Any) -> Any:
         """The squared distance, from the better conditioned side: so it is symmetric."""
@@ -249,8 +244,8 @@ def _logs_beside_1(values: Any) -> Any:
     """log(1 + values), infinite where an eigenvalue is lost among the rounding of the largest: then
     two matrices lie farther apart than float64 can tell."""
     xp = namespace(values)
-    there = values > -1
-    return where(there, xp.log1p(where(there, values, 0.0)), math.inf)
+    lost = values <= -1
+    return where(~lost, xp.log1p(where(~lost, values, 0.0)), math.inf)
 
 
 def _condition(p: Any) -> Any:
