@@ -19,7 +19,7 @@ _HOMES = {
     "manifolds": (
         "Circle Euclidean EuclideanMatrices Grassmann HalfSpace HyperbolicPolar Lorentz Manifold "
         "Oblique PoincareBall Power Product RigidMotions Rotations SPDAffineInvariant "
-        "SPDLogCholesky SPDLogEuclidean Simplex Sphere Torus"
+        "SPDBuresWasserstein SPDLogCholesky SPDLogEuclidean Simplex Sphere Torus"
     ),
     "manifolds.charts": "Chart",
     "manifolds.normal": "NormalCoordinates",

@@ -31,6 +31,7 @@ from .manifolds import RigidMotions as RigidMotions
 from .manifolds import Rotations as Rotations
 from .manifolds import Simplex as Simplex
 from .manifolds import SPDAffineInvariant as SPDAffineInvariant
+from .manifolds import SPDBuresWasserstein as SPDBuresWasserstein
 from .manifolds import SPDLogCholesky as SPDLogCholesky
 from .manifolds import SPDLogEuclidean as SPDLogEuclidean
 from .manifolds import Sphere as Sphere

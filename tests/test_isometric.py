@@ -16,6 +16,8 @@ SPACES = [
     (gd.SPDLogEuclidean(4), "float32"),
     (gd.SPDAffineInvariant(3), "float64"),
     (gd.SPDAffineInvariant(4), "float32"),
+    (gd.SPDBuresWasserstein(3), "float64"),
+    (gd.SPDBuresWasserstein(4), "float32"),
     (gd.EuclideanMatrices(2, 3), "float32"),
     (gd.Torus(2), "float32"),
     (gd.Rotations(3), "float32"),

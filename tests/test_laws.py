@@ -22,7 +22,12 @@ from geodask.manifolds.rearranged import Rearranged
 from geodask.manifolds.spd import SPD
 
 MODELS = (gd.Lorentz, gd.HalfSpace, gd.HyperbolicPolar)
-MATRICES = (gd.SPDAffineInvariant, gd.SPDLogCholesky, gd.SPDLogEuclidean)
+MATRICES = (
+    gd.SPDAffineInvariant,
+    gd.SPDBuresWasserstein,
+    gd.SPDLogCholesky,
+    gd.SPDLogEuclidean,
+)
 MANIFOLDS = [
     *(gd.Sphere(n, curvature=curvature) for n in (2, 3, 17, 384) for curvature in (1.0, 0.25)),
     *(gd.Euclidean(n) for n in (1, 3, 17)),

@@ -1,5 +1,6 @@
 """Stored rows in decimal arithmetic, whose digits are as many as one asks for."""
 
+from collections.abc import Callable
 from decimal import Decimal, getcontext
 from typing import Any
 
@@ -32,17 +33,25 @@ def cholesky(p: list[list[Decimal]]) -> list[list[Decimal]]:
 
 def logarithm(p: list[list[Decimal]]) -> list[list[Decimal]]:
     """The logarithm of a symmetric positive definite matrix."""
-    values, vectors = _spectrum(p)
-    logs = [x.ln() for x in values]
-    return [
-        [sum((a * x * b for a, x, b in zip(u, logs, v, strict=True)), Decimal(0)) for v in vectors]
-        for u in vectors
-    ]
+    return _function(p, Decimal.ln)
+
+
+def root(p: list[list[Decimal]]) -> list[list[Decimal]]:
+    """The square root of a symmetric positive definite matrix."""
+    return _function(p, Decimal.sqrt)
 
 
 def eigenvalues(p: list[list[Decimal]]) -> list[Decimal]:
     """Those of a symmetric matrix, in no order."""
     return _spectrum(p)[0]
+
+
+def _function(p: list[list[Decimal]], value: Callable[[Decimal], Decimal]) -> list[list[Decimal]]:
+    """A function of a symmetric matrix."""
+    values, vectors = _spectrum(p)
+    found = [value(x) for x in values]
+    scaled = [[x * y for x, y in zip(row, found, strict=True)] for row in vectors]
+    return product(scaled, turned(vectors))
 
 
 def _spectrum(p: list[list[Decimal]]) -> tuple[list[Decimal], list[list[Decimal]]]:
@@ -131,7 +140,7 @@ def difference(a: list[list[Decimal]], b: list[list[Decimal]]) -> list[list[Deci
 
 def product(a: list[list[Decimal]], b: list[list[Decimal]]) -> list[list[Decimal]]:
     """The product of two matrices."""
-    columns = list(zip(*b, strict=True))
+    columns = turned(b)
     return [[_dot(row, column) for column in columns] for row in a]
 
 

@@ -193,6 +193,20 @@ def spanned(axes: Any, values: Any) -> Any:
     return symmetric(product(axes * values, transpose(axes))) if found is None else found[0]
 
 
+def svd(a: Any) -> tuple[Any, Any, Any]:
+    """Left vectors, singular values, the largest first, and right vectors as rows; as `eigh`."""
+    left, values, right = _decomposed("svd", finite_or_unit(a))
+    return left, where(is_finite(a)[..., None], values, math.nan), right
+
+
+def _decomposed(name: str, a: Any) -> Any:
+    xp = namespace(a)
+    if not (is_torch_array(a) and a.device.type == "cpu"):
+        return getattr(xp.linalg, name)(a)
+    found = getattr(np.linalg, name)(a.numpy())
+    return tuple(map(xp.asarray, found)) if isinstance(found, tuple) else xp.asarray(found)
+
+
 def lowest_and_highest(a: Any) -> tuple[Any, Any]:
     """The least and the largest eigenvalue of symmetric matrices; NaN where they are not finite."""
     values = eigvalsh(finite_or_unit(a))

@@ -2,6 +2,7 @@
 
 from .affine_invariant import SPDAffineInvariant as SPDAffineInvariant
 from .base import Manifold as Manifold
+from .bures_wasserstein import SPDBuresWasserstein as SPDBuresWasserstein
 from .euclidean import Euclidean as Euclidean
 from .euclidean_matrices import EuclideanMatrices as EuclideanMatrices
 from .grassmann import Grassmann as Grassmann
