@@ -17,8 +17,9 @@ _HOMES = {
     ),
     "engine.store": "store",
     "manifolds": (
-        "Circle Euclidean EuclideanMatrices Grassmann HalfSpace HyperbolicPolar Lorentz Manifold "
-        "Oblique PoincareBall Power Product RigidMotions Rotations SPDAffineInvariant "
+        "Circle Euclidean EuclideanMatrices Gaussians GaussiansBuresWasserstein Grassmann HalfSpace "
+        "HyperbolicPolar Lorentz Manifold Oblique PoincareBall Power Product RigidMotions "
+        "Rotations SPDAffineInvariant "
         "SPDBuresWasserstein SPDLogCholesky SPDLogEuclidean Simplex Sphere Torus"
     ),
     "manifolds.charts": "Chart",

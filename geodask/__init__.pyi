@@ -18,6 +18,8 @@ from .learn.tangent import TangentCoordinates as TangentCoordinates
 from .manifolds import Circle as Circle
 from .manifolds import Euclidean as Euclidean
 from .manifolds import EuclideanMatrices as EuclideanMatrices
+from .manifolds import Gaussians as Gaussians
+from .manifolds import GaussiansBuresWasserstein as GaussiansBuresWasserstein
 from .manifolds import Grassmann as Grassmann
 from .manifolds import HalfSpace as HalfSpace
 from .manifolds import HyperbolicPolar as HyperbolicPolar

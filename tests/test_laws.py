@@ -35,6 +35,8 @@ MANIFOLDS = [
     *(space(n, curvature=K) for space in MODELS for n, K in ((2, -1.0), (5, -0.25))),
     *(gd.Simplex(n) for n in (2, 17)),
     *(space(n) for space in MATRICES for n in (1, 4)),
+    *(gd.Gaussians(n) for n in (1, 3)),
+    *(gd.GaussiansBuresWasserstein(n) for n in (1, 3)),
     gd.EuclideanMatrices(2, 3),
     *(gd.Torus(n) for n in (1, 3)),
     *(gd.Rotations(n) for n in (2, 3, 4, 5)),
@@ -52,7 +54,7 @@ FURTHER = [(np, "float32"), (torch, "float64")]
 
 def hard(on: Manifold) -> np.ndarray:
     """Axes, diagonals and rows close to them, rows twice, denormal coordinates, zeros, scales."""
-    if isinstance(on, Rearranged):
+    if isinstance(on, Rearranged | gd.Gaussians):
         return on.from_image(hard(on.image))
     if isinstance(on, Composite):
         rows = [[hard(part.space)] * part.copies for part in on.parts]

@@ -5,6 +5,8 @@ from .base import Manifold as Manifold
 from .bures_wasserstein import SPDBuresWasserstein as SPDBuresWasserstein
 from .euclidean import Euclidean as Euclidean
 from .euclidean_matrices import EuclideanMatrices as EuclideanMatrices
+from .gaussians import Gaussians as Gaussians
+from .gaussians import GaussiansBuresWasserstein as GaussiansBuresWasserstein
 from .grassmann import Grassmann as Grassmann
 from .halfspace import HalfSpace as HalfSpace
 from .log_cholesky import SPDLogCholesky as SPDLogCholesky

@@ -187,9 +187,9 @@ class SPDBuresWasserstein(SPD, Shadowed):
         if p == q:
             return Decimal(0)
         low = [row + [Decimal(0)] * (self.n - len(row)) for row in cholesky(p)]
-        turned = turned(low)
-        best = root(exact_product(exact_product(turned, q), low))
-        rows = zip(best, exact_product(turned, low), strict=True)
+        back = turned(low)
+        best = root(exact_product(exact_product(back, q), low))
+        rows = zip(best, exact_product(back, low), strict=True)
         step = [[x - y for x, y in zip(*pair, strict=True)] for pair in rows]
         rising = exact_product(turned(lower_inverse(low)), step)
         return sum((x * x for row in rising for x in row), Decimal(0))
