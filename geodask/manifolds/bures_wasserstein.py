@@ -103,20 +103,14 @@ class SPDBuresWasserstein(SPD, Shadowed):
     def frame_columns(self) -> int:
         return self.dim
 
-    def log_frame(self, p: Any, q: Any) -> Any:
-        return self._to_frame(p, self.log(p, q))
-
-    def exp_frame(self, p: Any, y: Any) -> Any:
-        return self.exp(p, self._from_frame(p, y))
-
-    def carry_frame(self, p: Any, q: Any, y: Any) -> Any:
-        return self._to_frame(q, self.transport(p, q, self._from_frame(p, y)))
-
-    def _to_frame(self, p: Any, u: Any) -> Any:
+    def to_frame(self, p: Any, u: Any) -> Any:
         return flat_symmetric(_weighted(p, u, -0.5))
 
-    def _from_frame(self, p: Any, y: Any) -> Any:
+    def from_frame(self, p: Any, y: Any) -> Any:
         return _weighted(p, from_flat(y, self.n), 0.5)
+
+    def carry_frame(self, p: Any, q: Any, y: Any) -> Any:
+        return self.to_frame(q, self.transport(p, q, self.from_frame(p, y)))
 
     # --- exact neighbours -----------------------------------------------------------------------
 
