@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from decimal import Decimal, localcontext
 from typing import Any
 
 import array_api_strict
@@ -10,7 +11,9 @@ import pytest
 import torch
 from mpmath import mp, mpf
 
-from geodask.arrays import closed, lapack, matrices, threads
+import geodask as gd
+from geodask.arrays import closed, lapack, matrices, pencils, threads
+from geodask.arrays.decimals import decimals
 from geodask.arrays.matrices import (
     carried,
     cholesky,
@@ -179,6 +182,7 @@ FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "carried": lambda p, u: carried(cholesky(p), u),
     "congruent": lambda p, u: congruent(p, u),
     "spanned": lambda p, u: spanned(p, u[..., 0, :]),
+    "changes": lambda p, u: pencils.changes(p, p + u / 512),
 }
 every_function = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 every_side = pytest.mark.parametrize("n", [1, 2, 3, 6, 17, 65])
@@ -198,6 +202,8 @@ def test_factors_are_right(n: int) -> None:
         assert np.array_equal(inside, transpose(inside))
     assert np.allclose(congruent(low, u), low @ u @ transpose(low), rtol=0, atol=1e-11)
     assert np.allclose(spanned(*eigh(p)[::-1]), p, rtol=0, atol=1e-13 * np.abs(p).max())
+    values = np.linalg.eigvals(np.linalg.solve(p, u / 512)).real
+    assert np.allclose(pencils.changes(p, p + u / 512), np.sort(values), rtol=1e-9, atol=1e-11)
 
 
 @every_function
@@ -265,10 +271,12 @@ def test_a_matrix_that_is_not_finite_has_no_eigenvalues(n: int) -> None:
 
 def test_what_is_not_positive_definite_has_no_factor() -> None:
     for n in (1, 4, 65):
-        p, _ = pairs(n, 9)
+        p, u = pairs(n, 9)
         p[5] = -p[5]
         assert np.isnan(cholesky(p)[5]).any()
         assert np.isfinite(cholesky(p)[:5]).all()
+        found = gd.SPDAffineInvariant(n).dist(p, p + u / 512)
+        assert np.flatnonzero(np.isnan(found)).tolist() == [5]
 
 
 def test_one_matrix_serves_against_many() -> None:
@@ -277,6 +285,39 @@ def test_one_matrix_serves_against_many() -> None:
     assert np.array_equal(carried(low[0], u), carried(np.broadcast_to(low[:1], u.shape), u))
     assert carried(low[:, None], u[None, :7]).shape == (10, 7, 4, 4)
     assert np.array_equal(congruent(low[:, None], u[None])[2, 3], congruent(low[2], u[3]))
+
+
+# --- pairs ----------------------------------------------------------------------------------------
+
+
+def test_pairs_by_compiled_loops_are_those_by_arrays() -> None:
+    for n in (1, 2, 3, 6):
+        on = gd.SPDAffineInvariant(n)
+        x, y = pairs(n, 30)[0], pairs(n, 30)[0][::-1] * np.exp(np.arange(30) / 10)[:, None, None]
+        y[:5] = x[:5]
+        a, b = on.features(x), on.features(y)
+        rows, others = np.indices((30, 30)).reshape(2, -1)
+        found = pencils.pair_changes(a, rows, b, others)
+        taken = (pencils.Roots(*(part[at] for part in s)) for s, at in ((a, rows), (b, others)))
+        known = pencils._by_arrays(*taken)
+        assert np.allclose(found, known, rtol=1e-12, atol=1e-12 * np.abs(known).max())
+        assert (found[rows == others][:5] == 0).all()
+        assert np.array_equal(found, pencils.pair_changes(b, others, a, rows))
+
+
+@pytest.mark.parametrize("condition", [1e1, 1e6, 1e10])
+@pytest.mark.parametrize("n", [2, 3, 16])
+def test_ranks_are_within_their_bound(n: int, condition: float) -> None:
+    """Of pairs that are close and of others, ill-conditioned, against Decimals."""
+    on, rng = gd.SPDAffineInvariant(n), np.random.default_rng(3)
+    p = with_spectra(np.exp(rng.uniform(0, np.log(condition), (4, n))), 4)
+    q = on.canonical(on.exp(p, on.random_tangent(p, 1) * np.logspace(-8, -1, 4)[:, None, None]))
+    ranks = on.rank(p, q)
+    with localcontext() as context:
+        context.prec = 60
+        true = [on.exact_rank(decimals(a), decimals(b)) for a, b in zip(p, q, strict=True)]
+        gaps = [float(abs(Decimal(r) - t)) for r, t in zip(ranks.tolist(), true, strict=True)]
+    assert (np.array(gaps) <= on.rank_bound(ranks, p, q)).all()
 
 
 def test_large_matrices_go_by_lapack(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,24 +3,22 @@
 import math
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
-from ..arrays.decimals import cholesky, logarithm, lower_inverse, turned
-from ..arrays.decimals import product as exact_product
-from ..arrays.decimals import symmetric as even
+from ..arrays import decimals
 from ..arrays.matrices import (
-    descends,
-    eigvalsh,
-    factor,
+    carried,
+    cholesky,
+    congruent,
     flat,
     flat_symmetric,
     from_flat,
+    lower_inverse,
     lowest_and_highest,
-    product,
     symmetric,
-    transpose,
 )
 from ..arrays.namespace import lane_sum, like, namespace, norm, sqrt, where, wide
+from ..arrays.pencils import Roots, changes, pair_changes
 from ..arrays.series import sinhc
 from ..arrays.symmetric import EXPM1, LOG, LOG1P, ROOT, of
 from .base import Rows
@@ -32,16 +30,6 @@ CENTRED = 256
 """Queries whose mean is the centre of the lower bound."""
 STEPS = 4
 """Steps to that mean: it need not be exact, for the bound holds at every point."""
-
-
-class Roots(NamedTuple):
-    """Canonical matrices, with what their distances are measured by."""
-
-    points: Any
-    inverse: Any
-    """Those of the Cholesky factors: L^-1 for p = L L^T."""
-    condition: Any
-    """(...) The largest eigenvalue over the least."""
 
 
 @final
@@ -66,32 +54,31 @@ class SPDAffineInvariant(SPD, Shadowed):
 
     def inner(self, p: Any, u: Any, v: Any) -> Any:
         xp, low = namespace(p, u, v), _factor(p)
-        found = xp.sum(_carried(low, wide(u)) * _carried(low, wide(v)), axis=(-2, -1))
+        found = xp.sum(carried(low, wide(u)) * carried(low, wide(v)), axis=(-2, -1))
         return like(found, p, u, v)
 
     def norm(self, p: Any, u: Any) -> Any:
-        return like(norm(flat(_carried(_factor(p), wide(u)))), p, u)
+        return like(norm(flat(carried(_factor(p), wide(u)))), p, u)
 
     def dist(self, p: Any, q: Any) -> Any:
-        step = _carried(_factor(p), wide(q) - wide(p))
-        return like(norm(_logs_beside_1(eigvalsh(step))), p, q)
+        return like(norm(_logs_beside_1(changes(wide(p), wide(q)))), p, q)
 
     def exp(self, p: Any, u: Any) -> Any:
         low = _factor(p)
-        step = of(EXPM1, _carried(low, wide(u)))
-        return like(symmetric(wide(p) + low @ step @ transpose(low)), p, u)
+        step = of(EXPM1, carried(low, wide(u)))
+        return like(symmetric(wide(p) + congruent(low, step)), p, u)
 
     def log(self, p: Any, q: Any) -> Any:
         low = _factor(p)
-        step = of(LOG1P, _carried(low, wide(q) - wide(p)))
-        return like(symmetric(low @ step @ transpose(low)), p, q)
+        step = of(LOG1P, carried(low, wide(q) - wide(p)))
+        return like(congruent(low, step), p, q)
 
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         # E u E^T for the root E of q p^-1: in the frame of p that is the root of q.
         low = _factor(p)
-        half = of(ROOT, _carried(low, wide(q)))
-        inside = half @ _carried(low, wide(u)) @ half
-        return like(symmetric(low @ inside @ transpose(low)), p, q, u)
+        half = of(ROOT, carried(low, wide(q)))
+        inside = congruent(half, carried(low, wide(u)))
+        return like(congruent(low, inside), p, q, u)
 
     def _translated(self, p: Any, origin: Any, q: Any) -> Any:
         # A congruence, which moves points as it does tangent vectors: p^-1/2 q p^-1/2.
@@ -123,23 +110,20 @@ class SPDAffineInvariant(SPD, Shadowed):
         return self.dim
 
     def to_frame(self, p: Any, u: Any) -> Any:
-        return flat_symmetric(_carried(_factor(p), u))
+        return flat_symmetric(carried(_factor(p), u))
 
     def from_frame(self, p: Any, y: Any) -> Any:
-        low = _factor(p)
-        return symmetric(low @ from_flat(y, self.n) @ transpose(low))
+        return congruent(_factor(p), from_flat(y, self.n))
 
     def log_frame(self, p: Any, q: Any) -> Any:
-        return flat_symmetric(of(LOG1P, _carried(_factor(p), q - p)))
+        return flat_symmetric(of(LOG1P, carried(_factor(p), q - p)))
 
     def exp_frame(self, p: Any, y: Any) -> Any:
         low = _factor(p)
-        return symmetric(p + low @ of(EXPM1, from_flat(y, self.n)) @ transpose(low))
+        return symmetric(p + congruent(low, of(EXPM1, from_flat(y, self.n))))
 
     def carry_frame(self, p: Any, q: Any, y: Any) -> Any:
-        low = _factor(p)
-        there = self.transport(p, q, low @ from_flat(y, self.n) @ transpose(low))
-        return self.to_frame(q, there)
+        return self.to_frame(q, self.transport(p, q, self.from_frame(p, y)))
 
     def bending(self, dist: Any) -> Any:
         # The curvature is at least -1/2: t coth t for t = dist / sqrt(2).
@@ -150,27 +134,29 @@ class SPDAffineInvariant(SPD, Shadowed):
 
     def features(self, x: Any) -> Roots:
         p = self.canonical(x)
-        return Roots(p, namespace(p).linalg.inv(factor(p)), _condition(p))
+        least, largest = lowest_and_highest(p)
+        sound = (least > 0)[..., None, None]
+        xp = namespace(p)
+        unit = xp.eye(self.n, dtype=p.dtype, device=p.device)
+        inverse = lower_inverse(cholesky(xp.where(sound, p, unit)))
+        return Roots(p, where(sound, inverse, math.nan), largest / least)
 
     def rank(self, p: Any, q: Any) -> Any:
         """The squared distance, from the better conditioned side: so it is symmetric."""
-        return self._squares(self.features(p), self.features(q))
-
-    def _squares(self, a: Roots, b: Roots) -> Any:
-        xp = namespace(a.points)
-        step = b.points - a.points
-        later = (a.condition > b.condition) | ((a.condition == b.condition) & descends(step))
-        side = xp.where(later[..., None, None], b.inverse, a.inverse)
-        step = xp.where(later[..., None, None], -step, step)
-        inside = symmetric(product(product(side, step), transpose(side)))
-        logs = _logs_beside_1(eigvalsh(inside))
-        return lane_sum(logs * logs)
+        xp = namespace(p, q)
+        a, b = (self.features(xp.reshape(x, (-1, *self.point_shape))) for x in (p, q))
+        counts = [xp.arange(math.prod(x.shape[:-2]), device=x.device) for x in (p, q)]
+        pairs = [xp.reshape(at, x.shape[:-2]) for at, x in zip(counts, (p, q), strict=True)]
+        rows, others = xp.broadcast_arrays(*pairs)
+        found = self._ranks(a, xp.reshape(rows, (-1,)), b, xp.reshape(others, (-1,)))
+        return xp.reshape(found, rows.shape)
 
     def pair_ranks(self, x: Rows, rows: Any, y: Rows, others: Any) -> Any:
-        xp = namespace(x.features.points)
-        a = Roots(*(xp.take(each, rows, axis=0) for each in x.features))
-        b = Roots(*(xp.take(each, others, axis=0) for each in y.features))
-        return self._squares(a, b)
+        return self._ranks(x.features, rows, y.features, others)
+
+    def _ranks(self, a: Roots, rows: Any, b: Roots, others: Any) -> Any:
+        logs = _logs_beside_1(pair_changes(a, rows, b, others))
+        return lane_sum(logs * logs)
 
     def rank_to_dist(self, rank: Any) -> Any:
         return sqrt(rank)
@@ -191,7 +177,8 @@ class SPDAffineInvariant(SPD, Shadowed):
 
         What is turned by L^-1 errs by so many roundings of its norm, times the condition of L
         squared, and its eigenvalues by as much (Golub and Van Loan, Matrix computations, 2013,
-        8.7.2); these lie between e^-dist and e^dist, so a logarithm errs by e^(2 dist) as much.
+        8.7.2; `arrays.eigen` says how much less it was found to be); these lie between e^-dist and
+        e^dist, so a logarithm errs by e^(2 dist) as much.
         """
         xp = namespace(rank)
         return self._roundings * condition * xp.exp(2 * rank**0.5)
@@ -201,10 +188,10 @@ class SPDAffineInvariant(SPD, Shadowed):
         return 8 * self.n**1.5 * 2.0**-52
 
     def exact_rank(self, p: Any, q: Any) -> Decimal:
-        p, q = even(p), even(q)
-        side = lower_inverse(cholesky(p))
-        inside = exact_product(exact_product(side, q), turned(side))
-        return sum((x * x for row in logarithm(inside) for x in row), Decimal(0))
+        p, q = decimals.symmetric(p), decimals.symmetric(q)
+        side = decimals.lower_inverse(decimals.cholesky(p))
+        inside = decimals.product(decimals.product(side, q), decimals.turned(side))
+        return sum((x * x for row in decimals.logarithm(inside) for x in row), Decimal(0))
 
     # --- the lower bound ------------------------------------------------------------------------
 
@@ -218,26 +205,18 @@ class SPDAffineInvariant(SPD, Shadowed):
         mean = xp.mean(p, axis=0)
         for _ in range(STEPS):
             mean = self.exp(mean, xp.mean(self.log(mean, p), axis=0))
-        return xp.linalg.inv(xp.linalg.cholesky(mean))
+        return lower_inverse(cholesky(mean))
 
     def shadow(self, x: Rows, aim: Any) -> tuple[Any, Any]:
         """Logarithms at the centre (Bhatia, 6.1.9)."""
-        inside = symmetric(product(product(aim, x.features.points), transpose(aim)))
+        inside = congruent(aim, x.features.points)
         least, largest = lowest_and_highest(inside)
         flat = flat_symmetric(of(LOG, inside))
         return flat, self._roundings * (largest / least + norm(flat))
 
 
 def _factor(p: Any) -> Any:
-    return namespace(p).linalg.cholesky(wide(p))
-
-
-def _carried(low: Any, u: Any) -> Any:
-    """L^-1 u L^-T: what u is where p is the unit matrix."""
-    xp = namespace(low, u)
-    u = u + xp.zeros_like(low)
-    low = low + xp.zeros_like(u)
-    return symmetric(xp.linalg.solve(low, transpose(xp.linalg.solve(low, u))))
+    return cholesky(wide(p))
 
 
 def _logs_beside_1(values: Any) -> Any:
