@@ -96,14 +96,14 @@ def _scaled(v: Any) -> tuple[Any, Any]:
 def wide(x: Any) -> Any:
     """The same in float64."""
     xp = namespace(x)
-    return xp.astype(x, xp.float64)
+    return xp.astype(x, xp.float64, copy=False)
 
 
 def like(values: Any, *given: Any) -> Any:
     """In the dtype that the arguments have in common: what a method computes with is float64."""
     xp = namespace(values)
     dtype = xp.result_type(*given)
-    return xp.astype(values, dtype) if xp.isdtype(dtype, "real floating") else values
+    return xp.astype(values, dtype, copy=False) if xp.isdtype(dtype, "real floating") else values
 
 
 def widen(x: Any) -> Any:
