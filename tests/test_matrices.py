@@ -320,6 +320,40 @@ def test_ranks_are_within_their_bound(n: int, condition: float) -> None:
     assert (np.array(gaps) <= on.rank_bound(ranks, p, q)).all()
 
 
+@pytest.mark.parametrize(
+    "on", [gd.SPDAffineInvariant(3), gd.SPDLogEuclidean(3), gd.Simplex(9)], ids=str
+)
+def test_slices_change_no_byte(on: gd.Manifold, monkeypatch: pytest.MonkeyPatch) -> None:
+    p, q = on.random(40, 0), on.random(40, 1)
+    u = on.log(p, q) / 8
+    one = p[0]
+    calls = {
+        **dict.fromkeys(("dist", "log", "midpoint"), (p, q)),
+        "exp": (p, u),
+        "transport": (p, q, u),
+    }
+    others = {"dist": (p[:, None], q[None, :6]), "log": (one, q), "exp": (one[None], u)}
+    whole = [getattr(on, name)(*given) for name, given in (*calls.items(), *others.items())]
+    monkeypatch.setattr(threads, "SLICE", 7 * on.size)
+    monkeypatch.setattr(threads, "SHARE", 14 * on.size)
+    for (name, given), expected in zip((*calls.items(), *others.items()), whole, strict=True):
+        assert np.array_equal(getattr(on, name)(*given), expected, equal_nan=True), name
+        if on.size == 9 and name in calls:
+            found = getattr(on, name)(*(torch.tensor(x) for x in given))
+            assert np.allclose(found.numpy(), expected, rtol=1e-12, atol=1e-12, equal_nan=True)
+    assert on.dist(p[:0], q[:0]).shape == (0,)
+
+
+def test_slices_heed_what_numpy_is_told_to_warn_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "SLICE", 8)
+    monkeypatch.setattr(threads, "SHARE", 8)
+    p = np.random.default_rng(0).dirichlet(np.ones(4), 20)
+    with np.errstate(all="ignore"):
+        assert np.isnan(gd.Simplex(4).dist(-p, p)).all()
+    with pytest.warns(RuntimeWarning):
+        gd.Simplex(4).dist(-p, p)
+
+
 def test_large_matrices_go_by_lapack(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(lapack, "decompose", lambda *given: seen.append(len(given)))

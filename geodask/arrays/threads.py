@@ -6,15 +6,20 @@ caches.
 """
 
 import ctypes
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from functools import cache
+from contextvars import Context, copy_context
+from functools import cache, wraps
 from threading import Lock, current_thread, main_thread
+from typing import Any
 
 from threadpoolctl import ThreadpoolController, threadpool_limits
+
+from .namespace import host_views, namespace
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt, from glibc's malloc.h."""
@@ -67,14 +72,57 @@ def over_rows(
     Only from the main thread: a caller that is one of several has its share of the cores already.
     ``blas``: whether the function multiplies matrices, for which BLAS would take threads as well.
     """
-    count = min(len(os.sched_getaffinity(0)), rows, max(1, rows * size // SHARE))
-    if count <= 1 or _inside or current_thread() is not main_thread():
+    worth = min(rows, rows * size // SHARE)
+    alone = worth <= 1 or _inside or current_thread() is not main_thread()
+    count = 1 if alone else min(len(os.sched_getaffinity(0)), worth)
+    if count == 1:
         function(0, rows)
         return
     step = -(-rows // count)
-    alone = _pools().limit(limits=1, user_api="blas") if blas else nullcontext()
-    with ThreadPoolExecutor(count) as pool, alone:
-        list(pool.map(lambda low: function(low, min(low + step, rows)), range(0, rows, step)))
+    starts = range(0, rows, step)
+    contexts = [copy_context() for _ in starts]  # numpy's errstate is in it
+
+    def part(low: int, context: Context) -> None:
+        context.run(function, low, min(low + step, rows))
+
+    single = _pools().limit(limits=1, user_api="blas") if blas else nullcontext()
+    with ThreadPoolExecutor(count) as pool, single:
+        list(pool.map(part, starts, contexts))
+
+
+SLICE = 1 << 18
+"""Coordinates that are worked on at once: a few such arrays fit in the caches of a core."""
+
+
+def in_slices(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of points that takes many of them on the host a slice after the other, on all cores:
+    what it makes on its way stays in the caches.
+
+    Rows must not depend on each other. Arguments are as long as the result, or a single point.
+    """
+
+    @wraps(method)
+    def sliced(self: Any, *given: Any) -> Any:
+        many = [math.prod(x.shape) > self.size for x in given]
+        shapes = {tuple(x.shape) for x, long in zip(given, many, strict=True) if long}
+        if len(shapes) != 1 or host_views(*given) is None:
+            return method(self, *given)
+        rows, *rest = shapes.pop()
+        step = max(1, SLICE // math.prod(rest))
+        if rows <= step:
+            return method(self, *given)
+        parts: dict[int, Any] = {}
+
+        def part(start: int, stop: int) -> None:
+            for low in range(start, stop, step):
+                here = slice(low, min(low + step, stop))
+                some = (x[here] if long else x for x, long in zip(given, many, strict=True))
+                parts[low] = method(self, *some)
+
+        over_rows(part, rows, SHARE // step, blas=True)
+        return namespace(*given).concat([parts[low] for low in sorted(parts)])
+
+    return sliced
 
 
 def keep_to_one_thread() -> None:

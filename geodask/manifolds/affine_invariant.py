@@ -21,6 +21,7 @@ from ..arrays.namespace import lane_sum, like, namespace, norm, sqrt, where, wid
 from ..arrays.pencils import Roots, changes, pair_changes
 from ..arrays.series import sinhc
 from ..arrays.symmetric import EXPM1, LOG, LOG1P, ROOT, of
+from ..arrays.threads import in_slices
 from .base import Rows
 from .charts import ORDER
 from .shadowed import Shadowed
@@ -60,19 +61,23 @@ class SPDAffineInvariant(SPD, Shadowed):
     def norm(self, p: Any, u: Any) -> Any:
         return like(norm(flat(carried(_factor(p), wide(u)))), p, u)
 
+    @in_slices
     def dist(self, p: Any, q: Any) -> Any:
         return like(norm(_logs_beside_1(changes(wide(p), wide(q)))), p, q)
 
+    @in_slices
     def exp(self, p: Any, u: Any) -> Any:
         low = _factor(p)
         step = of(EXPM1, carried(low, wide(u)))
         return like(symmetric(wide(p) + congruent(low, step)), p, u)
 
+    @in_slices
     def log(self, p: Any, q: Any) -> Any:
         low = _factor(p)
         step = of(LOG1P, carried(low, wide(q) - wide(p)))
         return like(congruent(low, step), p, q)
 
+    @in_slices
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         # E u E^T for the root E of q p^-1: in the frame of p that is the root of q.
         low = _factor(p)

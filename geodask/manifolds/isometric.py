@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.namespace import like, namespace, wide
+from ..arrays.threads import in_slices
 from .base import Manifold, Queries, Rows, Targets, rows_of
 from .charts import Chart
 from .coordinates import ImageCoordinates
@@ -87,18 +88,22 @@ class Isometric(Manifold):
     def norm(self, p: Any, u: Any) -> Any:
         return like(self.image.norm(self.to_image(wide(p)), self._pushed(p, u)), p, u)
 
+    @in_slices
     def dist(self, p: Any, q: Any) -> Any:
         return like(self.image.dist(self.to_image(wide(p)), self.to_image(wide(q))), p, q)
 
+    @in_slices
     def exp(self, p: Any, u: Any) -> Any:
         there = self.image.exp(self.to_image(wide(p)), self._pushed(p, u))
         return like(self.from_image(there), p, u)
 
+    @in_slices
     def log(self, p: Any, q: Any) -> Any:
         p_wide, q_wide = wide(p), wide(q)
         y = self.image.log(self.to_image(p_wide), self.to_image(q_wide))
         return like(self.pull(p_wide, y), p, q)
 
+    @in_slices
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         x, y = self.to_image(wide(p)), self.to_image(wide(q))
         there = self.image.transport(x, y, self._pushed(p, u))
@@ -109,6 +114,7 @@ class Isometric(Manifold):
         t = namespace(x).asarray(t, dtype=x.dtype)
         return like(self.from_image(self.image.geodesic(x, y, t)), p, q)
 
+    @in_slices
     def midpoint(self, p: Any, q: Any) -> Any:
         x, y = self.to_image(wide(p)), self.to_image(wide(q))
         return like(self.from_image(self.image.midpoint(x, y)), p, q)
