@@ -192,6 +192,32 @@ def test_distances_in_the_ball(tmp_path: Path) -> None:
     assert len(found["ratios"]) == (4 if "geoopt" in there else 0)
 
 
+@pytest.mark.long
+def test_batches_of_matrices(tmp_path: Path) -> None:
+    size = ("--rows", "40", "--repeats", "2", "--neighbours", "120", "--few", "30")
+    printed, found = run(tmp_path, script("matrices"), *size)
+    modules = {name: name.lower() for name in ("geomstats", "geoopt", "pyRiemann")}
+    there = {n for n, module in modules.items() if importlib.util.find_spec(module)}
+    for row in found["rows"]:
+        assert row["case"] in printed
+        assert row["rows_per_second"] == pytest.approx(40 / row["median"])
+        assert row["error"] < 1e-11
+        assert row["sound"] if row["name"] == "geodask" else row["name"].split(",")[0] in there
+    cases = [row["case"] for row in found["rows"] if row["name"] == "geodask"]
+    assert "SPDAffineInvariant(n=16) dist" in cases
+    assert len(cases) == len(set(cases)) == 7
+    assert {row["name"].split(",")[0] for row in found["rows"]} == {"geodask", *there}
+    for name in set(modules) - there:
+        assert f"{name}: left out, {modules[name]} is not installed" in printed
+    ours, *others = found["neighbours"]
+    assert (ours["rows"], ours["certified"], ours["sound"]) == (120, 1, True)
+    assert len(others) == (3 if "pyRiemann" in there else 0)
+    for row in others:
+        by_rows = row["name"].endswith("KNearestNeighbor")
+        assert row["scaled"] == pytest.approx(row["median"] * (16 if by_rows else 1))
+        assert by_rows or row["recall"] == 1
+
+
 CLAIMED = {
     "PoincareBall": {"dist": 16, "exp": 16, "log": 16, "transport": 16},
     "HalfSpace": {"dist": 32, "exp": 32, "log": 32, "transport": 32},
