@@ -272,8 +272,9 @@ def on_host(
 def _rows(x: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
     """(rows, ...) in float64."""
     tail = x.shape[-2:]
-    whole = np.broadcast_to(x, (*batch, *tail)).reshape(math.prod(batch), *tail)
-    return read_only(whole.astype(np.float64, copy=False))
+    if x.shape[:-2] != batch:
+        x = np.broadcast_to(x, (*batch, *tail))
+    return read_only(x.reshape(math.prod(batch), *tail).astype(np.float64, copy=False))
 
 
 def _has_closed_form(p: Any) -> bool:

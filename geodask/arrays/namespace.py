@@ -53,7 +53,8 @@ def eps(x: Any) -> float:
 def where(condition: Any, x: Any, value: Any) -> Any:
     """``x`` where the condition holds, else ``value``, a scalar or an array."""
     xp = namespace(x)
-    return xp.where(condition, x, xp.full_like(x, value) if isinstance(value, float) else value)
+    other = xp.full_like(x, value) if isinstance(value, int | float) else value
+    return xp.where(condition, x, other)
 
 
 def dot(u: Any, v: Any) -> Any:

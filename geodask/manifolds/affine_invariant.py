@@ -10,7 +10,6 @@ from ..arrays.matrices import (
     carried,
     cholesky,
     congruent,
-    flat,
     flat_symmetric,
     from_flat,
     lower_inverse,
@@ -59,7 +58,9 @@ class SPDAffineInvariant(SPD, Shadowed):
         return like(found, p, u, v)
 
     def norm(self, p: Any, u: Any) -> Any:
-        return like(norm(flat(carried(_factor(p), wide(u)))), p, u)
+        inside = carried(_factor(p), wide(u))
+        xp = namespace(inside)
+        return like(norm(xp.reshape(inside, (*inside.shape[:-2], self.size))), p, u)
 
     @in_slices
     def dist(self, p: Any, q: Any) -> Any:
@@ -94,9 +95,9 @@ class SPDAffineInvariant(SPD, Shadowed):
     def curvature_tensor(self, p: Any, u: Any, v: Any, w: Any) -> Any:
         # Where p is the unit matrix: -[[u, v], w] / 4.
         low = _factor(p)
-        u, v, w = (_carried(low, wide(each)) for each in (u, v, w))
+        u, v, w = (carried(low, wide(each)) for each in (u, v, w))
         turn = u @ v - v @ u
-        return symmetric(low @ (w @ turn - turn @ w) @ transpose(low)) / 4
+        return congruent(low, w @ turn - turn @ w) / 4
 
     def scalar_curvature(self, p: Any, method: str | None = None, order: int = ORDER) -> Any:
         if self.method_for("scalar_curvature", method, order) != "closed":

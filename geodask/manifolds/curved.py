@@ -155,7 +155,7 @@ def _plane(on: Any, p: Any, u: Any, v: Any) -> tuple[Any, Any]:
         b = on.to_tangent(x, b - tall(on, on.inner(x, a, b)) * a)
     # Vectors on one line are this far from it by the rounding of their dtype.
     left = on.norm(x, b)
-    return a, b / tall(on, where(left > 16 * max(eps(u), eps(v)), left, math.nan))
+    return a, b / tall(on, where(left > 64 * max(eps(u), eps(v)), left, math.nan))
 
 
 def _unit(on: Any, p: Any, v: Any) -> Any:
