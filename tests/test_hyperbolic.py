@@ -123,6 +123,23 @@ def test_log_and_transport_far_out(xp: Any) -> None:
     assert (np.linalg.norm(back, axis=1) <= 1e-6 * size).all()
 
 
+def test_logs_on_the_hyperboloid_are_right_to_few_roundings() -> None:
+    on, rng = gd.Lorentz(4), np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 200, 3))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    y *= np.sinh(rng.uniform(8, 12, (200, 1))) / np.linalg.norm(y, axis=1, keepdims=True)
+    p, q = (on.project(np.column_stack([np.zeros(200), each])) for each in (x, y))
+    for start, end, log in zip(x, y, on.log(p, q), strict=True):
+        with mp.workdps(40):
+            a, b = ([mpf(float(each)) for each in row] for row in (start, end))
+            times = [mp.sqrt(1 + mp.fdot(each, each)) for each in (a, b)]
+            cosh = times[0] * times[1] - mp.fdot(a, b)
+            share = mp.acosh(cosh) / mp.sqrt(cosh * cosh - 1)
+            true = [share * (each - cosh * other) for other, each in zip(a, b, strict=True)]
+            off = mp.norm([mpf(float(each)) - t for each, t in zip(log[1:], true, strict=True)])
+        assert off <= 4 * EPS["float64"] * mp.norm(true)
+
+
 def test_curvature_near_zero_is_flat_space() -> None:
     # Distances from the origin of small sets tend to twice the flat ones over sqrt(-K).
     x = 1e-6 * np.random.default_rng(0).standard_normal((50, 4))

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, final
 from ..arrays import doubled
 from ..arrays.namespace import dot, eps, like, namespace, norm, root, where
 from ..arrays.polar import polar, polar_step
-from ..arrays.series import sinhc
 from . import radial
 from .coordinates import SpaceCoordinates
 from .difference import Weighted, WeightedDifference
@@ -98,12 +97,14 @@ class Lorentz(Framed, WeightedDifference):
         return namespace(space).where((radius > 0)[..., None], space, direction), radius
 
     def log(self, p: Any, q: Any) -> Any:
-        # d / sinh(d) (q - cosh(d) p), where cosh(d) = 1 + 2 rank: of exact differences.
+        # d / sinh(d) (q - cosh(d) p), where cosh(d) = 1 + 2 rank: of exact differences. With s for
+        # sinh(d / 2), sinh(d) is 2 s sqrt(1 + s^2): that of a rounded d is d times as far off.
         x, y = self.canonical(p), self.canonical(q)
         rank = self.rank(x, y)
-        dist = 2 * namespace(rank).asinh(root(rank))
+        half_sinh = where(rank > 0, root(rank), 1.0)
+        share = namespace(rank).asinh(half_sinh) / (half_sinh * root(1 + rank))
         space = (y - x)[..., 1:] - (2 * rank)[..., None] * x[..., 1:]
-        return like(_tangent(x, space / sinhc(dist)[..., None]), p, q)
+        return like(_tangent(x, space * share[..., None]), p, q)
 
     def connection(self, p: Any, u: Any, v: Any) -> Any:
         return self.curvature * self.inner(p, u, v)[..., None] * self.canonical(p)
