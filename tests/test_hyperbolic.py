@@ -123,6 +123,19 @@ def test_log_and_transport_far_out(xp: Any) -> None:
     assert (np.linalg.norm(back, axis=1) <= 1e-6 * size).all()
 
 
+@pytest.mark.parametrize(("dtype", "roundings"), [("float32", 1), ("float64", 6)])
+def test_tangents_are_carried_to_few_roundings(dtype: str, roundings: int) -> None:
+    # From the origin of the ball a tangent is carried to q as itself, times 1 - |q|^2.
+    rng = np.random.default_rng(0)
+    q, u = rng.standard_normal((2, 500, 4)).astype(dtype)
+    q /= 2 * np.linalg.norm(q, axis=1, keepdims=True)
+    found = gd.PoincareBall(4).transport(0 * q, q, u)
+    for start, end, carried in zip(u, q, found, strict=True):
+        true = [mpf(float(a)) * (1 - mp.fdot(end, end)) for a in start]
+        off = mp.norm([mpf(float(a)) - b for a, b in zip(carried, true, strict=True)])
+        assert off <= roundings * EPS[dtype] * mp.norm(true)
+
+
 def test_logs_on_the_hyperboloid_are_right_to_few_roundings() -> None:
     on, rng = gd.Lorentz(4), np.random.default_rng(0)
     x, y = rng.standard_normal((2, 200, 3))

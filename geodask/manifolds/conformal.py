@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.difference import weighted_squares
-from ..arrays.namespace import dot, is_host, like, namespace, norm, root, widen
+from ..arrays.namespace import dot, is_host, like, namespace, norm, root, wide, widen
 from ..arrays.threads import over_rows
 from .coordinates import Vectors
 from .difference import Weighted, WeightedDifference
@@ -115,7 +115,8 @@ class Conformal(WeightedDifference):
         # The translation along the geodesic is two reflections: in the hyperplane across it at p,
         # and in the one half-way, an inversion that takes p to q along the line through both. As
         # reflections they keep lengths however the points are rounded.
-        turned = reflect(reflect(u, self._direction(p, q)), unit_or_zero(q - p))
+        chord = unit_or_zero(wide(q) - wide(p))
+        turned = reflect(reflect(wide(u), self._direction(p, q)), chord)
         return like(turned * (self.weight(p) / self.weight(q))[..., None], p, q, u)
 
     def _half_sinh(self, p: Any, q: Any) -> Any:

@@ -96,8 +96,13 @@ def first_axis(x: Any) -> Any:
 
 
 def reflect(u: Any, normal: Any) -> Any:
-    """u reflected in the hyperplane across a unit vector, or across none."""
-    return u - 2 * dot(normal, u)[..., None] * normal
+    """u reflected in the hyperplane across a unit vector, or across none.
+
+    Over its squared length: what that is off, two reflections would add up.
+    """
+    square = dot(normal, normal)
+    share = 2 * dot(normal, u) / where(square > 0, square, 1.0)
+    return u - share[..., None] * normal
 
 
 def unit_or_zero(v: Any) -> Any:
