@@ -10,6 +10,8 @@ import scipy.linalg
 
 import geodask as gd
 
+A = np.array([[2.0, 1.0, 0.0], [1.0, 2.0, 1.0], [0.0, 1.0, 3.0]])
+
 SPACES = [
     (gd.Simplex(5), "float32"),
     (gd.SPDLogCholesky(3), "float64"),
@@ -195,6 +197,43 @@ def test_matrices_that_are_none_have_distances_nan(space: type[gd.Manifold]) -> 
     p[1] = np.nan
     assert np.isnan(on.dist(p, p[0])).tolist() == [False, True, False]
     assert np.isnan(on.log(p[0], p)[1]).all()
+
+
+@pytest.mark.parametrize("on", [gd.SPDLogEuclidean(3), gd.SPDAffineInvariant(3)], ids=str)
+@pytest.mark.parametrize("step", [2.0**-20, 2.0**-40, 2.0**-50])
+def test_distances_of_nearly_equal_matrices_keep_their_digits(on: Any, step: float) -> None:
+    # By the difference of both logarithms the second is off by a thousandth, the last by a tenth.
+    p = A @ A.T
+    q = p * (1 + step)  # of small whole numbers, exactly
+    true = math.sqrt(3) * math.log1p(step)
+    assert on.dist(p, q) == pytest.approx(true, rel=1e-14, abs=0)
+    assert on.log(p, q) == pytest.approx(math.log1p(step) * p, rel=1e-13, abs=0)
+
+
+@pytest.mark.parametrize(("spread", "digits"), [(13, 1e-11), (26, 1e-7), (30, 1e-6)])
+def test_verbs_of_matrices_whose_ratio_has_eigenvalues_far_apart(
+    spread: int, digits: float
+) -> None:
+    # p = A a A^T and q = A b A^T are exact, and so is all else in these axes. Eigenvalues of p^-1 q
+    # lie between 2^-spread and 2^spread: seen from p, float64 loses the one beside the other.
+    on, a = gd.SPDAffineInvariant(3), 2.0 ** np.array([0, spread // 2, spread])
+    b, u = a[::-1], np.array([[1.0, 1.0, 0.0], [1.0, 2.0, 1.0], [0.0, 1.0, 1.0]])
+    p, q, ratio = A * a @ A.T, A * b @ A.T, np.sqrt(b / a)
+    logs = np.log(b / a)
+    length = np.linalg.norm(logs)
+    assert on.dist(p, q) == pytest.approx(length, rel=digits)
+    assert on.dist(q, p) == pytest.approx(length, rel=digits)
+    assert on.norm(p, on.log(p, q) - A * (a * logs) @ A.T) <= digits * length
+    u, there = A @ u @ A.T, A @ (ratio[:, None] * u * ratio) @ A.T
+    assert on.norm(q, on.transport(p, q, u) - there) <= digits * on.norm(p, u)
+
+
+def test_logarithms_keep_the_digits_of_small_entries_beside_large_ones() -> None:
+    # Whichever comes first: libraries lose four more where the largest is last.
+    for scale in (np.array([1.0, 2.0**7, 2.0**13]), np.array([2.0**13, 2.0**7, 1.0])):
+        p = scale[:, None] * (A @ A.T) * scale
+        found = gd.SPDLogEuclidean(3).dist(p, 3 * p)
+        assert found == pytest.approx(math.sqrt(3) * math.log(3), rel=1e-14, abs=0)
 
 
 @pytest.mark.parametrize("condition", [1e2, 1e6, 1e10])

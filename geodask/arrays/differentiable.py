@@ -13,16 +13,17 @@ class Value(torch.autograd.Function):
     """f(p), whose derivative along g is its own adjoint."""
 
     @staticmethod
-    def forward(ctx: Any, p: Any, function: Any) -> Any:
+    def forward(ctx: Any, p: Any, function: Any, axes: Any) -> Any:
         ctx.save_for_backward(p)
-        ctx.function = function
-        return functions.of(function, p.detach())
+        ctx.function, ctx.axes = function, axes
+        return functions.of(function, p.detach(), axes)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Any) -> Any:
         (p,) = (each.detach() for each in ctx.saved_tensors)
-        return functions.along(ctx.function, p, symmetric(gradients[0])), None
+        g = symmetric(gradients[0])
+        return functions.along(ctx.function, p, g, ctx.axes), None, None
 
 
 class Slope(torch.autograd.Function):

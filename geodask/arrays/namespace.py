@@ -100,6 +100,11 @@ def wide(x: Any) -> Any:
     return xp.astype(x, xp.float64, copy=False)
 
 
+def constant(x: Any) -> Any:
+    """The same without derivatives."""
+    return x.detach() if is_torch_array(x) else x
+
+
 def like(values: Any, *given: Any) -> Any:
     """In the dtype that the arguments have in common: what a method computes with is float64."""
     xp = namespace(values)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from array_api_compat import is_torch_array
 
-from .matrices import congruent, eigh, spanned, transpose
+from .matrices import congruent, eigh, norm_of, product, spanned, symmetric, transpose
 from .namespace import eps, namespace, where
 from .series import sinhc
 
@@ -56,32 +56,67 @@ LOG1P = Function(
 """log(1 + a)."""
 EXPM1 = Function(value=lambda a: namespace(a).expm1(a), difference=EXP.difference, curve=EXP.curve)
 """e^a - 1."""
-ROOT = Function(
-    value=lambda a: namespace(a).sqrt(a),
-    difference=lambda a, b: 1 / (namespace(a).sqrt(a) + namespace(b).sqrt(b)),
-    curve=lambda a: -0.25 / a**1.5,
+
+
+def _root_ratio(a: Any) -> Any:
+    return namespace(a).sqrt((1 + a) / (1 - a))
+
+
+ROOT_RATIO = Function(
+    value=_root_ratio,
+    difference=lambda a, b: 2 / ((1 - a) * (1 - b) * (_root_ratio(a) + _root_ratio(b))),
+    curve=lambda a: (1 + 2 * a) / ((1 - a * a) * (1 - a) ** 2 * _root_ratio(a)),
 )
+"""The root of q / p for p = (1 - a) / 2 and q = (1 + a) / 2."""
+GIVEN_LOG = Function(
+    value=lambda a: a,
+    difference=lambda a, b: 1 / EXP.difference(a, b),
+    curve=lambda a: -namespace(a).exp(-2 * a),
+)
+"""The logarithm of eigenvalues that are given by it."""
+
+Axes = tuple[Any, Any]
+"""Eigenvalues (..., n) and vectors (..., n, n)."""
 
 
-def of(function: Function, p: Any) -> Any:
-    """The function of symmetric matrices p."""
+def of(function: Function, p: Any, axes: Axes | None = None) -> Any:
+    """The function of symmetric matrices p, whose axes the caller may know better than p tells."""
     if is_torch_array(p) and p.requires_grad:
         from .differentiable import Value
 
-        return Value.apply(p, function)
-    values, vectors = eigh(p)
+        return Value.apply(p, function, axes)
+    values, vectors = axes or eigh(p)
     return spanned(vectors, function.value(values))
 
 
-def along(function: Function, p: Any, u: Any) -> Any:
+def along(function: Function, p: Any, u: Any, axes: Axes | None = None) -> Any:
     """Its derivative at p along symmetric matrices u."""
     if is_torch_array(p) and (p.requires_grad or u.requires_grad):
         from .differentiable import Slope
 
         return Slope.apply(p, u, function)
-    values, vectors = eigh(p)
+    values, vectors = axes or eigh(p)
     inside = differences(function, values) * congruent(transpose(vectors), u)
     return congruent(vectors, inside)
+
+
+def step(function: Function, p: Any, q: Any) -> Any:
+    """f(q) - f(p), with the digits of q - p where that is small.
+
+    It is V (f[a_i, b_j] * V^T (q - p) W) W^T for the eigenvalues and vectors a, V of p and b, W of
+    q, and V^T (q - p) W is (b_j - a_i) V^T W: what rounding leaves of the first is a share of
+    q - p, of the second one of b_j - a_i, so each entry is taken from the better.
+    """
+    if is_torch_array(p) and (p.requires_grad or q.requires_grad):
+        return of(function, q) - of(function, p)
+    xp = namespace(p, q)
+    (a, v), (b, w) = eigh(p), eigh(q)
+    a, b, back = a[..., :, None], b[..., None, :], transpose(v)
+    apart = norm_of(q - p)[..., None, None]
+    near = apart <= xp.abs(a) + xp.abs(b)
+    inside = function.difference(b, a) * (back @ (q - p) @ w)
+    inside = xp.where(near, inside, (function.value(b) - function.value(a)) * (back @ w))
+    return symmetric(product(v @ inside, transpose(w)))
 
 
 def differences(function: Function, values: Any) -> Any:

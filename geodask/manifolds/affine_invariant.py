@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any, final
 
 from ..arrays import decimals
+from ..arrays.common_axes import log_between, logs_between, root_between
 from ..arrays.matrices import (
     carried,
     cholesky,
@@ -17,9 +18,9 @@ from ..arrays.matrices import (
     symmetric,
 )
 from ..arrays.namespace import lane_sum, like, namespace, norm, sqrt, where, wide
-from ..arrays.pencils import Roots, changes, pair_changes
+from ..arrays.pencils import Roots, pair_changes
 from ..arrays.series import sinhc
-from ..arrays.symmetric import EXPM1, LOG, LOG1P, ROOT, of
+from ..arrays.symmetric import EXPM1, LOG, LOG1P, of
 from ..arrays.threads import in_slices
 from .base import Rows
 from .charts import ORDER
@@ -40,10 +41,11 @@ class SPDAffineInvariant(SPD, Shadowed):
 
     dist^2 is the sum of squared logarithms of the eigenvalues of p^-1 q (Bhatia, Positive definite
     matrices, 2007, 6.1; Pennec, Fillard and Ayache, A Riemannian framework for tensor computing,
-    2006). Formulas are those at L^-1 p L^-T = 1 of differences, which keep their digits where p and
-    q are close. Neighbours: at any centre logarithms lie no farther apart than points do (Bhatia,
-    6.1.9), so a product of matrices rules out most pairs; it proves none. Of pairs so unlike that
-    float64 loses an eigenvalue beside the largest, some 30 apart, distances may be infinite.
+    2006). Formulas are those of `common_axes`, which keep their digits where p and q are close, and
+    where one eigenvalue of p^-1 q is far larger than another. Neighbours: at any centre logarithms
+    lie no farther apart than points do (Bhatia, 6.1.9), so a product of matrices rules out most
+    pairs; it proves none. Of pairs so unlike that float64 loses an eigenvalue beside the largest,
+    some 30 apart, ranks may be infinite.
     """
 
     @property
@@ -64,7 +66,7 @@ class SPDAffineInvariant(SPD, Shadowed):
 
     @in_slices
     def dist(self, p: Any, q: Any) -> Any:
-        return like(norm(_logs_beside_1(changes(wide(p), wide(q)))), p, q)
+        return like(norm(logs_between(wide(p), wide(q))), p, q)
 
     @in_slices
     def exp(self, p: Any, u: Any) -> Any:
@@ -74,17 +76,14 @@ class SPDAffineInvariant(SPD, Shadowed):
 
     @in_slices
     def log(self, p: Any, q: Any) -> Any:
-        low = _factor(p)
-        step = of(LOG1P, carried(low, wide(q) - wide(p)))
-        return like(congruent(low, step), p, q)
+        low, inside = log_between(wide(p), wide(q))
+        return like(congruent(low, inside), p, q)
 
     @in_slices
     def transport(self, p: Any, q: Any, u: Any) -> Any:
-        # E u E^T for the root E of q p^-1: in the frame of p that is the root of q.
-        low = _factor(p)
-        half = of(ROOT, carried(low, wide(q)))
-        inside = congruent(half, carried(low, wide(u)))
-        return like(congruent(low, inside), p, q, u)
+        # E u E^T for the root E of q p^-1.
+        low, turned = root_between(wide(p), wide(q))
+        return like(congruent(turned, carried(low, wide(u))), p, q, u)
 
     def _translated(self, p: Any, origin: Any, q: Any) -> Any:
         # A congruence, which moves points as it does tangent vectors: p^-1/2 q p^-1/2.

@@ -7,8 +7,8 @@ from typing import Any, final
 
 from ..arrays.decimals import logarithm, symmetric
 from ..arrays.matrices import flat_symmetric, from_flat, lowest_and_highest
-from ..arrays.namespace import namespace, norm
-from ..arrays.symmetric import EXP, LOG, along, of
+from ..arrays.namespace import like, namespace, norm, wide
+from ..arrays.symmetric import EXP, LOG, along, of, step
 from .euclidean import Euclidean
 from .isometric import Isometric
 from .spd import SPD
@@ -42,6 +42,20 @@ class SPDLogEuclidean(SPD, Isometric):
         y = from_flat(y, self.n)
         xp = namespace(p, y)
         return along(EXP, of(LOG, p + xp.zeros_like(y)), y + xp.zeros_like(p))
+
+    # --- geometry: of differences of logarithms, which keep their digits where points are close --
+
+    def dist(self, p: Any, q: Any) -> Any:
+        return like(norm(self._step(wide(p), wide(q))), p, q)
+
+    def log(self, p: Any, q: Any) -> Any:
+        p_wide = wide(p)
+        return like(self.pull(p_wide, self._step(p_wide, wide(q))), p, q)
+
+    def _step(self, p: Any, q: Any) -> Any:
+        return flat_symmetric(step(LOG, p, q))
+
+    # --- exact neighbours -----------------------------------------------------------------------
 
     def blur(self, p: Any) -> Any:
         # Eigenvalues are those of p + e with |e| of some n roundings of |p| (Higham, Accuracy and

@@ -1,0 +1,91 @@
+"""Two symmetric positive definite matrices in their common axes: batches (*batch, n, n)."""
+
+import math
+from typing import Any, NamedTuple
+
+from .matrices import carried, cholesky, diagonal, eigh, eigvalsh, transpose
+from .namespace import constant, namespace, norm, where
+from .symmetric import GIVEN_LOG, ROOT_RATIO, of
+
+NEAR = 0.5
+"""Up to this e, log(b / a) = 2 atanh(e) has more digits than the logarithms of a and b."""
+
+
+class Pencil(NamedTuple):
+    """p and q by L with L L^T = c p + q: where L is the unit matrix, they commute.
+
+    There p is L a L^T / c and q is L b L^T with a + b = 1, so that e = b - a has their axes, and
+    log(b / a) = 2 atanh(e). Small entries of a lie beside large ones of e; what is seen from p
+    alone is more even: with p = K K^T and S = L^-1 K, a is c S S^T.
+    """
+
+    own: Any
+    """K, triangular."""
+    other: Any
+    """The same of q."""
+    low: Any
+    """L, triangular."""
+    step: Any
+    """e, whose eigenvalues lie between -1 and 1."""
+    power: Any
+    """c is two to this: so that c p and q have nearly the same determinant. (..., 1, 1)."""
+
+    @property
+    def log_scale(self) -> Any:
+        """log c."""
+        return math.log(2) * self.power[..., 0]
+
+
+def pencil(p: Any, q: Any) -> Pencil:
+    """Of float64 matrices."""
+    xp = namespace(p, q)
+    own, other = cholesky(p), cholesky(q)
+    ratios = xp.log2(diagonal(other) / diagonal(own))
+    power = xp.round(2 * xp.mean(ratios, axis=-1))[..., None, None]
+    scaled = 2.0**power * p
+    low = cholesky(scaled + q)
+    return Pencil(own, other, low, carried(low, q - scaled), power)
+
+
+def logs_between(p: Any, q: Any) -> Any:
+    """The logarithms of the eigenvalues of p^-1 q (..., n): infinite where float64 loses one beside
+    another."""
+    found = pencil(p, q)
+    values = eigvalsh(found.step)
+    xp = namespace(values)
+    lost = xp.abs(values) >= 1
+    logs = 2 * xp.atanh(where(~lost, values, 0.0)) + found.log_scale
+    return where(~lost, logs, math.inf)
+
+
+def log_between(p: Any, q: Any) -> tuple[Any, Any]:
+    """K with p = K K^T, and the logarithm of K^-1 q K^-T."""
+    own = cholesky(p)
+    axes = _axes(pencil(constant(p), constant(q)))
+    return own, of(GIVEN_LOG, carried(own, q), axes)
+
+
+def root_between(p: Any, q: Any) -> tuple[Any, Any]:
+    """K with p = K K^T, and E K for the root E of q p^-1, for which E p E^T = q."""
+    found = pencil(p, q)
+    turned = found.low @ of(ROOT_RATIO, found.step) @ solved(found.low, found.own)
+    return found.own, 2.0 ** (found.power / 2) * turned
+
+
+def _axes(found: Pencil) -> tuple[Any, Any]:
+    """Logarithms of the eigenvalues of K^-1 q K^-T, and vectors."""
+    values, vectors = eigh(found.step)
+    p, q = (transpose(vectors) @ solved(found.low, each) for each in (found.own, found.other))
+    a, b = norm(p), norm(q)
+    xp = namespace(a)
+    near = xp.abs(values) < NEAR
+    logs = 2 * xp.atanh(where(near, values, 0.0)) + found.log_scale
+    return xp.where(near, logs, 2 * xp.log(b / a)), transpose(p / a[..., None])
+
+
+def solved(low: Any, u: Any) -> Any:
+    """L^-1 u, of rows of length 1 in L: so none takes another's place because of its scale."""
+    xp = namespace(low, u)
+    scale = norm(low)[..., None]
+    u = u / scale
+    return xp.linalg.solve(low / scale + xp.zeros_like(u), u)
