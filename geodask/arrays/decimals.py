@@ -1,10 +1,13 @@
 """Stored rows in decimal arithmetic, whose digits are as many as one asks for."""
 
 from collections.abc import Callable
-from decimal import Decimal, getcontext
+from decimal import Decimal, getcontext, localcontext
 from typing import Any
 
 import numpy as np
+
+GUARDS = 10
+"""Digits beyond those that are asked for."""
 
 
 def decimals(row: np.ndarray) -> Any:
@@ -56,17 +59,17 @@ def _function(p: list[list[Decimal]], value: Callable[[Decimal], Decimal]) -> li
 
 def _spectrum(p: list[list[Decimal]]) -> tuple[list[Decimal], list[list[Decimal]]]:
     """Eigenvalues of a symmetric matrix, and vectors as columns, by Jacobi's rotations."""
-    n = len(p)
-    a = [list(row) for row in p]
-    vectors = [[Decimal(i == j) for j in range(n)] for i in range(n)]
-    small = Decimal(10) ** -getcontext().prec
-    while True:
-        size = sum((abs(x) for row in a for x in row), Decimal(0))
-        far = [(i, j) for i in range(n) for j in range(i) if abs(a[i][j]) > small * size]
-        if not far:
-            return [a[k][k] for k in range(n)], vectors
-        for i, j in far:
-            _rotate(a, vectors, i, j)
+    n, small = range(len(p)), Decimal(10) ** -getcontext().prec
+    with localcontext() as context:
+        context.prec += GUARDS  # so that no rounding is taken for an entry that is to vanish
+        a, vectors = symmetric(p), [[Decimal(i == j) for j in n] for i in n]
+        while True:
+            size = sum((abs(x) for row in a for x in row), Decimal(0))
+            far = [(i, j) for i in n for j in range(i) if abs(a[i][j]) > small * size]
+            if not far:
+                return [a[k][k] for k in n], vectors
+            for i, j in far:
+                _rotate(a, vectors, i, j)
 
 
 def _rotate(a: list[list[Decimal]], vectors: list[list[Decimal]], i: int, j: int) -> None:
