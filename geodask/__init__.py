@@ -18,9 +18,10 @@ _HOMES = {
     "engine.store": "store",
     "manifolds": (
         "Circle Euclidean EuclideanMatrices Gaussians GaussiansBuresWasserstein Grassmann "
-        "HalfSpace HyperbolicPolar Lorentz Manifold Oblique PoincareBall Power Product "
-        "RigidMotions Rotations SPDAffineInvariant SPDBuresWasserstein SPDLogCholesky "
-        "SPDLogEuclidean Simplex Sphere Torus"
+        "HPDAffineInvariant HPDBuresWasserstein HPDLogCholesky HPDLogEuclidean HalfSpace "
+        "HyperbolicPolar Lorentz Manifold Oblique PoincareBall Power Product RigidMotions "
+        "Rotations SPDAffineInvariant SPDBuresWasserstein SPDLogCholesky SPDLogEuclidean Simplex "
+        "Sphere Torus"
     ),
     "manifolds.charts": "Chart",
     "manifolds.normal": "NormalCoordinates",

@@ -22,6 +22,10 @@ from .manifolds import Gaussians as Gaussians
 from .manifolds import GaussiansBuresWasserstein as GaussiansBuresWasserstein
 from .manifolds import Grassmann as Grassmann
 from .manifolds import HalfSpace as HalfSpace
+from .manifolds import HPDAffineInvariant as HPDAffineInvariant
+from .manifolds import HPDBuresWasserstein as HPDBuresWasserstein
+from .manifolds import HPDLogCholesky as HPDLogCholesky
+from .manifolds import HPDLogEuclidean as HPDLogEuclidean
 from .manifolds import HyperbolicPolar as HyperbolicPolar
 from .manifolds import Lorentz as Lorentz
 from .manifolds import Manifold as Manifold

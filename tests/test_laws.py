@@ -28,6 +28,12 @@ MATRICES = (
     gd.SPDLogCholesky,
     gd.SPDLogEuclidean,
 )
+HERMITIAN = (
+    gd.HPDAffineInvariant,
+    gd.HPDBuresWasserstein,
+    gd.HPDLogCholesky,
+    gd.HPDLogEuclidean,
+)
 MANIFOLDS = [
     *(gd.Sphere(n, curvature=curvature) for n in (2, 3, 17, 384) for curvature in (1.0, 0.25)),
     *(gd.Euclidean(n) for n in (1, 3, 17)),
@@ -37,6 +43,8 @@ MANIFOLDS = [
     *(space(n) for space in MATRICES for n in (1, 4)),
     *(gd.Gaussians(n) for n in (1, 3)),
     *(gd.GaussiansBuresWasserstein(n) for n in (1, 3)),
+    *(space(2) for space in HERMITIAN),
+    gd.HPDBuresWasserstein(1),
     gd.EuclideanMatrices(2, 3),
     *(gd.Torus(n) for n in (1, 3)),
     *(gd.Rotations(n) for n in (2, 3, 4, 5)),

@@ -21,6 +21,13 @@ SAMPLED = 101
 def check_source(source: Source, manifold: Manifold) -> None:
     """Raises PointShapeError where rows cannot be points by their shape or dtype."""
     shape = manifold.point_shape
+    if source.dtype.kind == "c":
+        raise PointShapeError(
+            f"Points are stored as {', '.join(FLOATS)}",
+            came=f"{source.label} is {source.dtype}",
+            do="Take what is real, such as array.real.astype('float32'); of Hermitian matrices "
+            "np.stack([array.real, array.imag], axis=1), for spaces such as gd.HPDAffineInvariant.",
+        )
     if source.shape[1:] != shape or len(source.shape) != 1 + len(shape):
         raise PointShapeError(
             f"{manifold} has points of shape {shape}",

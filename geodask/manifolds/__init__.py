@@ -9,6 +9,10 @@ from .gaussians import Gaussians as Gaussians
 from .gaussians import GaussiansBuresWasserstein as GaussiansBuresWasserstein
 from .grassmann import Grassmann as Grassmann
 from .halfspace import HalfSpace as HalfSpace
+from .hpd import HPDAffineInvariant as HPDAffineInvariant
+from .hpd import HPDBuresWasserstein as HPDBuresWasserstein
+from .hpd import HPDLogCholesky as HPDLogCholesky
+from .hpd import HPDLogEuclidean as HPDLogEuclidean
 from .log_cholesky import SPDLogCholesky as SPDLogCholesky
 from .log_euclidean import SPDLogEuclidean as SPDLogEuclidean
 from .lorentz import Lorentz as Lorentz
