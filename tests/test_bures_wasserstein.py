@@ -166,6 +166,18 @@ def test_transport_keeps_lengths_and_returns(condition: float) -> None:
     assert (on.norm(q, by_halves - there) <= within).all()
 
 
+def test_curvature_is_three_times_a_square() -> None:
+    """Of planes at the unit matrix, where k of a commutator is half of it: K = 3 |[x, y]|^2 / 4."""
+    on = gd.SPDBuresWasserstein(3)
+    p, (x, y) = np.eye(3), RNG.standard_normal((2, 3, 3))
+    x, y = x + x.T, y + y.T
+    turn = (x @ y - y @ x) / 2
+    plane = (x * x).sum() * (y * y).sum() - (x * y).sum() ** 2
+    expected = 3 * (turn * turn).sum() / plane
+    assert on.sectional_curvature(p, 2 * x, 2 * y) == pytest.approx(expected, rel=1e-12)
+    assert on.sectional_curvature(p, np.diag([1.0, 2, 0]), np.diag([0.0, 1, 3])) == 0.0
+
+
 def test_geodesics_end_at_singular_matrices() -> None:
     on = gd.SPDBuresWasserstein(2)
     p, u = np.diag([4.0, 1.0]), np.diag([0.0, -2.0])

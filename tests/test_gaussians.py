@@ -34,8 +34,9 @@ def test_coordinates_are_independent_and_have_no_unit() -> None:
     assert on.dist(p, q) == pytest.approx(np.linalg.norm(np.array(truth, float)), rel=1e-14)
     unit, shift = np.array([1e3, 0.5, 1e-4]), np.array([[7.0, 0.0, -2.0], [0.0, 0.0, 0.0]])
     assert on.dist(unit * (p + shift), unit * (q + shift)) == pytest.approx(on.dist(p, q), rel=1e-9)
-    u = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    assert on.norm(p, u) ** 2 == pytest.approx(1 / p[1, 0] ** 2 + 2 / p[1, 1] ** 2)
+    information = np.concatenate([1 / p[1] ** 2, 2 / p[1] ** 2])
+    assert on.metric_tensor(p) == pytest.approx(np.diag(information))
+    assert gd.Gaussians(1).scalar_curvature(p[:, :1]) == pytest.approx(-1.0)
 
 
 def test_wasserstein_has_means_and_covariances() -> None:
@@ -58,7 +59,8 @@ WRONG = {
     },
     gd.GaussiansBuresWasserstein(2): {
         "in the covariance is not symmetric": [[0.0, 0.0], [1.0, 0.5], [0.0, 1.0]],
-        "in the covariance is not positive definite": [[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]],
+        "in the covariance is not positive definite": [[0.0, 0.0], [1.0, 2.0], [2.0, 1.0]],
+        "in the covariance is singular": [[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]],
         "in the mean holds NaN": [[np.inf, 0.0], [1.0, 0.0], [0.0, 1.0]],
     },
 }

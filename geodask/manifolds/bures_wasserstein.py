@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple, final
 
 from ..arrays.coupling import Axes, axes, carried, lyapunov, optimal_step, rise, spectrum
-from ..arrays.decimals import cholesky, lower_inverse, root, turned
+from ..arrays.decimals import cholesky, difference, lower_inverse, root, turned
 from ..arrays.decimals import product as exact_product
 from ..arrays.decimals import symmetric as even
 from ..arrays.matrices import (
@@ -97,20 +97,35 @@ class SPDBuresWasserstein(SPD, Shadowed):
         there = carried(z, rising, _lifted(p, u), *lowest_and_highest(step))
         return like(2 * symmetric(there @ transpose(_turned(factor(wide(q)), z + rising))), p, q, u)
 
+    # --- curvature ------------------------------------------------------------------------------
+
+    def curvature_tensor(self, p: Any, u: Any, v: Any, w: Any) -> Any:
+        # Of a quotient of flat space <R(u, v) w, h> is <A_v w, A_u h> - <A_u w, A_v h> - 2 <A_u v,
+        # A_w h> (O'Neill), where A_u v is what is vertical in the derivative of v along u: -z k, as
+        # in `carried`. And <A_u h, -z k> = <x k, h> for the velocity x of u.
+        z = factor(wide(p))
+        x, y, h = (lyapunov(z, wide(each)) @ z for each in (u, v, w))
+        found = x @ _turn(z, y, h) - y @ _turn(z, x, h) - 2 * h @ _turn(z, x, y)
+        return like(2 * symmetric(found @ transpose(z)), p, u, v, w)
+
+    def connection(self, p: Any, u: Any, v: Any) -> Any:
+        # The second derivative of (1 + t x) p (1 + t x) is 2 x p x.
+        return -2 * symmetric(_lifted(p, u) @ transpose(_lifted(p, v)))
+
     # --- tangent vectors in a frame -------------------------------------------------------------
 
     @property
     def frame_columns(self) -> int:
         return self.dim
 
+    def carry_frame(self, p: Any, q: Any, y: Any) -> Any:
+        return self.to_frame(q, self.transport(p, q, self.from_frame(p, y)))
+
     def to_frame(self, p: Any, u: Any) -> Any:
         return flat_symmetric(_weighted(p, u, -0.5))
 
     def from_frame(self, p: Any, y: Any) -> Any:
         return _weighted(p, from_flat(y, self.n), 0.5)
-
-    def carry_frame(self, p: Any, q: Any, y: Any) -> Any:
-        return self.to_frame(q, self.transport(p, q, self.from_frame(p, y)))
 
     # --- exact neighbours -----------------------------------------------------------------------
 
@@ -127,6 +142,10 @@ class SPDBuresWasserstein(SPD, Shadowed):
         a = Factors(*(xp.take(each, rows, axis=0) for each in x.features))
         b = Factors(*(xp.take(each, others, axis=0) for each in y.features))
         return _squares(a, b)
+
+    @property
+    def working_bytes(self) -> int:
+        return 64 + 96 * (self.n + 1) // self.n  # a shadow has 2 n (n + 1) columns
 
     def rank_to_dist(self, rank: Any) -> Any:
         return sqrt(rank)
@@ -181,10 +200,8 @@ class SPDBuresWasserstein(SPD, Shadowed):
         if p == q:
             return Decimal(0)
         low = [row + [Decimal(0)] * (self.n - len(row)) for row in cholesky(p)]
-        back = turned(low)
-        best = root(exact_product(exact_product(back, q), low))
-        rows = zip(best, exact_product(back, low), strict=True)
-        step = [[x - y for x, y in zip(*pair, strict=True)] for pair in rows]
+        best = root(exact_product(exact_product(turned(low), q), low))
+        step = difference(best, exact_product(turned(low), low))
         rising = exact_product(turned(lower_inverse(low)), step)
         return sum((x * x for row in rising for x in row), Decimal(0))
 
@@ -218,6 +235,12 @@ def _lifted(p: Any, u: Any) -> Any:
     """x z for u = p x + x p: the velocity of a factor."""
     z = factor(wide(p))
     return lyapunov(z, wide(u)) @ z
+
+
+def _turn(z: Any, x: Any, y: Any) -> Any:
+    """The skew k that makes -z k of what is vertical where y is carried along x."""
+    inside = transpose(x) @ y
+    return lyapunov(transpose(z), inside - transpose(inside))
 
 
 def _way(p: Any, q: Any) -> tuple[Any, Any]:

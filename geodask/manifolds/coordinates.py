@@ -59,6 +59,18 @@ class Vectors(Stored):
 
 @final
 @dataclass(frozen=True)
+class Entries(Stored):
+    """All numbers of a stored array, one after the other: of an open subset of R^(m x n)."""
+
+    def point(self, p: Any, c: Any) -> Any:
+        return namespace(c).reshape(c, (*c.shape[:-1], *self.space.point_shape))
+
+    def vector(self, p: Any, a: Any) -> Any:
+        return self.point(p, a) + namespace(p).zeros_like(p)
+
+
+@final
+@dataclass(frozen=True)
 class AllButLast(Stored):
     """The coordinates of a distribution but the last, which brings their sum to 1."""
 

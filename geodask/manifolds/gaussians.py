@@ -10,6 +10,7 @@ import numpy as np
 from ..arrays.namespace import namespace, norm, where
 from .base import Manifold
 from .bures_wasserstein import SPDBuresWasserstein
+from .coordinates import Entries
 from .euclidean import Euclidean
 from .halfspace import HalfSpace
 from .isometric import Isometric
@@ -33,6 +34,11 @@ class Gaussians(Isometric):
     @property
     def point_shape(self) -> tuple[int, ...]:
         return (2, self.n)
+
+    @property
+    def chart(self) -> Entries:
+        """Means and standard deviations: the metric tensor there is Fisher's information."""
+        return Entries(self)
 
     # --- points and tangent vectors -------------------------------------------------------------
 
@@ -81,6 +87,11 @@ class Gaussians(Isometric):
     def pull(self, p: Any, y: Any) -> Any:
         u = self.from_image(y)
         return u + namespace(p, u).zeros_like(p)
+
+    def connection(self, p: Any, u: Any, v: Any) -> Any:
+        xp, deviation = namespace(p, u, v), p[..., 1, :]
+        (m, s), (k, t) = ((each[..., 0, :], each[..., 1, :]) for each in (u, v))
+        return xp.stack([-(m * t + k * s) / deviation, (m * k / 2 - s * t) / deviation], axis=-2)
 
     def blur(self, p: Any) -> Any:
         # The root of 2 and the division by it: two roundings of a mean.

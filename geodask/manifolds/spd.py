@@ -95,6 +95,6 @@ class SPD(Manifold, Covariances):
 
 def rounding(n: int, eps: float) -> float:
     """What rounding may make of an eigenvalue that is 0, as a share of the largest: that of finding
-    it, that of entries and sums in their dtype, whose epsilon is told, or that of float32 signals,
-    whose squares were summed in a wider one."""
-    return max(n * 2.0**-52, 4 * eps, 2.0**-46)
+    a factor (`arrays.matrices.is_definite`), that of entries and sums in their dtype, whose epsilon
+    is told, or that of float32 signals, whose squares were summed in a wider one."""
+    return max(n * (n + 1) * 2.0**-52, 4 * eps, 2.0**-46)
