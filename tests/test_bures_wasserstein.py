@@ -190,6 +190,7 @@ def test_geodesics_end_at_singular_matrices() -> None:
         assert np.isnan(found).all()
 
 
+@pytest.mark.long
 def test_torch_differentiates_as_differences_do() -> None:
     """Once and twice, at equal eigenvalues and at equal matrices too."""
     p, q = (torch.asarray(x, dtype=torch.float64) for x in gd.SPDBuresWasserstein(3).random(2, 1))
