@@ -100,7 +100,7 @@ class HermitianTriangle(Stored):
     row."""
 
     def reach(self, p: Any) -> Any:
-        return super().reach(p) / 8  # as of `LowerTriangle`, of twice as many rows
+        return super().reach(p) / 4  # as of `LowerTriangle`
 
     @property
     def places(self) -> np.ndarray:

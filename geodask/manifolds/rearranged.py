@@ -48,6 +48,9 @@ class Rearranged(Isometric):
     def room(self, p: Any) -> Any:
         return self.image.room(self.to_image(p))
 
+    def extent(self, p: Any) -> Any:
+        return self.image.extent(self.to_image(p))
+
     def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
         """As there."""
         return self.from_image(self.image.random(shape, seed))
