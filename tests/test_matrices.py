@@ -13,6 +13,7 @@ from mpmath import mp, mpf
 
 import geodask as gd
 from geodask.arrays import closed, lapack, matrices, pencils, threads
+from geodask.arrays.common_axes import logs_between, steps_between
 from geodask.arrays.decimals import decimals
 from geodask.arrays.matrices import (
     carried,
@@ -21,6 +22,7 @@ from geodask.arrays.matrices import (
     eigh,
     eigvalsh,
     lower_inverse,
+    solved,
     spanned,
     transpose,
 )
@@ -182,7 +184,8 @@ FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "carried": lambda p, u: carried(cholesky(p), u),
     "congruent": lambda p, u: congruent(p, u),
     "spanned": lambda p, u: spanned(p, u[..., 0, :]),
-    "changes": lambda p, u: pencils.changes(p, p + u / 512),
+    "solved": lambda p, u: solved(cholesky(p), u),
+    "steps": lambda p, u: steps_between(p, p + u / 512)[0],
 }
 every_function = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 every_side = pytest.mark.parametrize("n", [1, 2, 3, 6, 17, 65])
@@ -202,8 +205,11 @@ def test_factors_are_right(n: int) -> None:
         assert np.array_equal(inside, transpose(inside))
     assert np.allclose(congruent(low, u), low @ u @ transpose(low), rtol=0, atol=1e-11)
     assert np.allclose(spanned(*eigh(p)[::-1]), p, rtol=0, atol=1e-13 * np.abs(p).max())
+    full = np.random.default_rng(0).standard_normal(p.shape)
+    assert np.allclose(solved(low, full), np.linalg.solve(low, full), rtol=0, atol=1e-12)
     values = np.linalg.eigvals(np.linalg.solve(p, u / 512)).real
-    assert np.allclose(pencils.changes(p, p + u / 512), np.sort(values), rtol=1e-9, atol=1e-11)
+    logs = np.log1p(np.sort(values))
+    assert np.allclose(logs_between(p, p + u / 512), logs, rtol=1e-9, atol=1e-11)
 
 
 @every_function

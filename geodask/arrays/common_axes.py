@@ -3,9 +3,26 @@
 import math
 from typing import Any, NamedTuple
 
-from .matrices import carried, cholesky, diagonal, eigh, eigvalsh, transpose
-from .namespace import constant, namespace, norm, where
+import numba
+import numpy as np
+
+from . import eigen, factors
+from .matrices import (
+    LARGEST,
+    carried,
+    cholesky,
+    diagonal,
+    eigh,
+    eigvalsh,
+    on_host,
+    solved,
+    transpose,
+)
+from .namespace import LANES, constant, namespace, norm, where
 from .symmetric import GIVEN_LOG, ROOT_RATIO, of
+from .vectors import gather, vectors
+
+compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 NEAR = 0.5
 """Up to this e, log(b / a) = 2 atanh(e) has more digits than the logarithms of a and b."""
@@ -30,11 +47,6 @@ class Pencil(NamedTuple):
     power: Any
     """c is two to this: so that c p and q have nearly the same determinant. (..., 1, 1)."""
 
-    @property
-    def log_scale(self) -> Any:
-        """log c."""
-        return math.log(2) * self.power[..., 0]
-
 
 def pencil(p: Any, q: Any) -> Pencil:
     """Of float64 matrices."""
@@ -50,12 +62,21 @@ def pencil(p: Any, q: Any) -> Pencil:
 def logs_between(p: Any, q: Any) -> Any:
     """The logarithms of the eigenvalues of p^-1 q (..., n): infinite where float64 loses one beside
     another."""
-    found = pencil(p, q)
-    values = eigvalsh(found.step)
+    values, power = steps_between(p, q)
     xp = namespace(values)
     lost = xp.abs(values) >= 1
-    logs = 2 * xp.atanh(where(~lost, values, 0.0)) + found.log_scale
+    logs = 2 * xp.atanh(where(~lost, values, 0.0)) + math.log(2) * power
     return where(~lost, logs, math.inf)
+
+
+def steps_between(p: Any, q: Any) -> tuple[Any, Any]:
+    """The eigenvalues of e (..., n), and log2 c (..., 1)."""
+    n = p.shape[-1]
+    found = on_host(_steps, [p, q], [(n,), (1,)]) if n <= LARGEST else None
+    if found is not None:
+        return found[0], found[1]
+    made = pencil(p, q)
+    return eigvalsh(made.step), made.power[..., 0]
 
 
 def log_between(p: Any, q: Any) -> tuple[Any, Any]:
@@ -79,13 +100,44 @@ def _axes(found: Pencil) -> tuple[Any, Any]:
     a, b = norm(p), norm(q)
     xp = namespace(a)
     near = xp.abs(values) < NEAR
-    logs = 2 * xp.atanh(where(near, values, 0.0)) + found.log_scale
+    logs = 2 * xp.atanh(where(near, values, 0.0)) + math.log(2) * found.power[..., 0]
     return xp.where(near, logs, 2 * xp.log(b / a)), transpose(p / a[..., None])
 
 
-def solved(low: Any, u: Any) -> Any:
-    """L^-1 u, of rows of length 1 in L: so none takes another's place because of its scale."""
-    xp = namespace(low, u)
-    scale = norm(low)[..., None]
-    u = u / scale
-    return xp.linalg.solve(low / scale + xp.zeros_like(u), u)
+# --- the compiled loop ----------------------------------------------------------------------------
+
+
+@compiled
+def _steps(p, q, values, powers):
+    n = values.shape[1]
+    low, step, other = vectors((n, n)), vectors((n, n)), vectors((n, n))
+    scale, none, room = vectors((1,)), vectors((0, 0)), eigen.room_for(n)
+    for first in range(0, len(values), LANES):
+        gather(p, first, low)
+        gather(q, first, other)
+        factors.factor(low)
+        factors.factor(other)
+        for lane in range(LANES):
+            power = _even(low.array[:, :, lane], other.array[:, :, lane])
+            scale.array[0, lane] = 2.0**power
+            if first + lane < len(powers):
+                powers[first + lane, 0] = power
+        gather(p, first, low)
+        gather(q, first, step)
+        for i in range(n):
+            for j in range(n):
+                scaled, beside = scale[0] * low[i, j], step[i, j]
+                low[i, j], step[i, j] = scaled + beside, beside - scaled
+        factors.factor(low)
+        factors.carry(low, step)
+        eigen.solve(step, none, room)
+        eigen.give(room, first, values)
+
+
+@compiled
+def _even(own, other):
+    """log2 c."""
+    total = 0.0
+    for i in range(len(own)):
+        total += math.log2(other[i, i] / own[i, i])
+    return np.rint(2 * total / len(own))

@@ -38,6 +38,21 @@ def inverse(low, out):
 
 
 @compiled
+def solved(low, u, out):
+    """L^-1 u."""
+    n = low.shape[1]
+    a, x = vectors((n, n)), vectors((n, n))
+    for first in range(0, len(low), LANES):
+        gather(low, first, a)
+        gather(u, first, x)
+        _solve(a, x)
+        for lane in range(min(LANES, len(low) - first)):
+            for i in range(n):
+                for j in range(n):
+                    out[first + lane, i, j] = x.array[i, j, lane]
+
+
+@compiled
 def carried(low, u, out):
     """L^-1 u L^-T of symmetric u."""
     n = u.shape[1]

@@ -28,6 +28,13 @@ def inverse(low: np.ndarray, out: np.ndarray) -> None:
     out[...] = np.linalg.inv(low)
 
 
+def solved(low: np.ndarray, u: np.ndarray, out: np.ndarray) -> None:
+    from scipy.linalg import solve_triangular
+
+    for row, known, place in zip(low, u, out, strict=True):
+        place[...] = solve_triangular(row, known, lower=True, check_finite=False)
+
+
 def carried(low: np.ndarray, u: np.ndarray, out: np.ndarray) -> None:
     half = np.linalg.solve(low, u)
     _mirror(np.linalg.solve(low, np.swapaxes(half, 1, 2)), out)

@@ -13,7 +13,7 @@ import numpy as np
 from array_api_compat import is_torch_array
 
 from . import closed, eigen, factors, lapack
-from .namespace import host_views, is_host, like, namespace, read_only, where
+from .namespace import host_views, is_host, like, namespace, norm, read_only, where
 from .threads import over_rows
 
 LARGEST, LARGEST_PRODUCT = 64, 16
@@ -168,6 +168,17 @@ def lower_inverse(low: Any) -> Any:
     """L^-1 for lower triangles L."""
     found = on_host(_factors(low, LARGEST).inverse, [low], [low.shape[-2:]])
     return namespace(low).linalg.inv(low) if found is None else found[0]
+
+
+def solved(low: Any, u: Any) -> Any:
+    """L^-1 u for lower triangles L."""
+    found = on_host(_factors(u, LARGEST).solved, [low, u], [u.shape[-2:]])
+    if found is not None:
+        return found[0]
+    # With rows of length 1 in L, none takes the place of another because of its scale.
+    xp, scale = namespace(low, u), norm(low)[..., None]
+    u = u / scale
+    return xp.linalg.solve(low / scale + xp.zeros_like(u), u)
 
 
 def carried(low: Any, u: Any) -> Any:

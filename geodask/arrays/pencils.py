@@ -9,19 +9,12 @@ import numba
 import numpy as np
 
 from . import eigen, factors
-from .matrices import LARGEST, WORK, carried, cholesky, congruent, descends, eigvalsh, on_host
+from .matrices import LARGEST, WORK, congruent, descends, eigvalsh
 from .namespace import LANES, host_views, namespace, read_only
 from .threads import over_rows
-from .vectors import gather, vectors
+from .vectors import vectors
 
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
-
-
-def changes(p: Any, q: Any) -> Any:
-    """The eigenvalues, the least first: (*batch, n)."""
-    n = p.shape[-1]
-    found = on_host(_changes, [p, q], [(n,)]) if n <= LARGEST else None
-    return eigvalsh(carried(cholesky(p), q - p)) if found is None else found[0]
 
 
 class Roots(NamedTuple):
@@ -69,22 +62,6 @@ def _by_arrays(p: Roots, q: Roots) -> Any:
 
 
 # --- the compiled loops ---------------------------------------------------------------------------
-
-
-@compiled
-def _changes(p, q, values):
-    n = values.shape[1]
-    low, step, none, room = vectors((n, n)), vectors((n, n)), vectors((0, 0)), eigen.room_for(n)
-    for first in range(0, len(values), LANES):
-        gather(p, first, low)
-        gather(q, first, step)
-        for i in range(n):
-            for j in range(n):
-                step[i, j] = step[i, j] - low[i, j]
-        factors.factor(low)
-        factors.carry(low, step)
-        eigen.solve(step, none, room)
-        eigen.give(room, first, values)
 
 
 @compiled
