@@ -240,7 +240,7 @@ def factor(p: Any) -> Any:
     """The lower triangles L with p = L L^T; NaN where they are not sure to be found."""
     xp, sound = namespace(p), is_definite(p)[..., None, None]
     unit = xp.eye(p.shape[-1], dtype=p.dtype, device=p.device)
-    return where(sound, xp.linalg.cholesky(xp.where(sound, p, unit)), math.nan)
+    return where(sound, cholesky(xp.where(sound, p, unit)), math.nan)
 
 
 # --- the compiled loops ---------------------------------------------------------------------------

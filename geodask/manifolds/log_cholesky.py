@@ -41,7 +41,7 @@ class SPDLogCholesky(SPD, Isometric):
     def extent(self, p: Any) -> Any:
         """Of an entry x of L beside a diagonal y, x^2 + y^2 is stored: log(y) turns over y^2."""
         xp = namespace(p)
-        least = xp.min(diagonal(xp.linalg.cholesky(p)) ** 2, axis=-1)
+        least = xp.min(diagonal(cholesky(p)) ** 2, axis=-1)
         return xp.minimum(super().extent(p), least)
 
     def to_image(self, p: Any) -> Any:
