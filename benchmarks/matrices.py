@@ -16,27 +16,21 @@ back; the error of a peer is how far it is from geodask.
 """
 
 import argparse
-import math
-from concurrent.futures import ThreadPoolExecutor
 from decimal import localcontext
 from functools import partial
 from typing import Any
 
 import dask
 import numpy as np
-import torch
 
 import geodask as gd
 from geodask.arrays.decimals import decimals
-from geodask.arrays.threads import keep_to_one_thread, one_thread_each
 from harness import Answer, Contestant, Lane, document, folder, parser, race, ratio, table
-from machine import cores, facts, heading, limits
+from machine import facts, heading, limits
 from peers import installed
-from peers_matrices import BY_ROWS, CASES, SEARCHES, SPD, Case, Verb
+from peers_matrices import BY_ROWS, CASES, SEARCHES, SPD, Case, Verb, sliced
 
 OURS = "geodask"
-SLICE = 1 << 18
-"""Coordinates in a slice of a peer's rows, among the fastest of 2^16 to 2^20."""
 CHECKED = 8
 DIGITS = 50
 WITHIN = 2.0**-40
@@ -105,7 +99,7 @@ def _raced(case: Case, options: argparse.Namespace) -> list[dict[str, Any]]:
     for peer in (each for each in case.peers if installed(each.module)):
         verb, given = peer.verb(case.space), peer.given(p[: case.few], other[: case.few])
         warm = partial(verb, *(x[:9] for x in given))
-        for name, run in ((peer.name, _whole), (f"{peer.name}, sliced", _sliced)):
+        for name, run in ((peer.name, _whole), (f"{peer.name}, sliced", sliced)):
             contestants.append(Contestant(name, partial(run, verb, *given), warm))
     lanes = race(contestants, options.repeats, partial(_check, case, p, other))
     return [_verb_row(case, lane, lanes[0], options.rows) for lane in lanes]
@@ -120,18 +114,6 @@ def _verb_row(case: Case, lane: Lane, first: Lane, count: int) -> dict[str, Any]
 
 def _whole(verb: Verb, p: Any, other: Any) -> Answer:
     return Answer(verb(p, other))
-
-
-def _sliced(verb: Verb, p: Any, other: Any) -> Answer:
-    """Slices of one answer, each by one thread."""
-    step = max(1, SLICE // math.prod(p.shape[1:]))
-
-    def part(start: int) -> Any:
-        return verb(p[start : start + step], other[start : start + step])
-
-    with one_thread_each(), ThreadPoolExecutor(cores(), initializer=keep_to_one_thread) as pool:
-        found = list(pool.map(part, range(0, len(p), step)))
-    return Answer((torch.cat if isinstance(found[0], torch.Tensor) else np.concatenate)(found))
 
 
 def _check(

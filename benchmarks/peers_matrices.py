@@ -7,7 +7,9 @@ the distances of all pairs. Who takes the logarithms once, and asks for Euclidea
 slabs, needs less of it.
 """
 
+import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +17,14 @@ import numpy as np
 import torch
 
 import geodask as gd
+from geodask.arrays.threads import keep_to_one_thread, one_thread_each
 from harness import Answer
+from machine import cores
 
 FEW = 100
 """Rows of a verb that takes milliseconds for each."""
+SLICE = 1 << 18
+"""Coordinates in a slice of a peer's rows, among the fastest of 2^16 to 2^20."""
 SLAB = 500
 """Queries in a slab of distances."""
 
@@ -61,6 +67,20 @@ class Case:
         """Points, and others, or tangent vectors that lead half-way to these."""
         p, q = self.space.random(count, 0), self.space.random(count, 1)
         return p, self.space.log(p, q) / 2 if self.verb == "exp" else q
+
+
+def sliced(verb: Verb, p: Any, other: Any) -> Answer:
+    """Slices of one answer, each by one thread; ``other`` is as long, or a single row."""
+    step = max(1, SLICE // math.prod(p.shape[1:]))
+
+    def part(start: int) -> Any:
+        return verb(
+            p[start : start + step], other if len(other) == 1 else other[start : start + step]
+        )
+
+    with one_thread_each(), ThreadPoolExecutor(cores(), initializer=keep_to_one_thread) as pool:
+        found = list(pool.map(part, range(0, len(p), step)))
+    return Answer((torch.cat if isinstance(found[0], torch.Tensor) else np.concatenate)(found))
 
 
 def geomstats(

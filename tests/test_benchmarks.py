@@ -193,6 +193,20 @@ def test_distances_in_the_ball(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_a_lower_bound_for_matrices(tmp_path: Path) -> None:
+    size = ("--rows", "300", "--repeats", "1", "--k", "3", "--checked", "4")
+    printed, found = run(tmp_path, script("lower_bound"), *size)
+    ours = [row for row in found["rows"] if row["name"] == "geodask"]
+    assert len({row["law"] for row in ours}) == 3
+    for row in ours:
+        assert row["law"] in printed
+        assert row["certified"] == 1
+        assert 0 < row["rechecked"] < 1
+        if importlib.util.find_spec("pyriemann"):
+            assert (row["wrong"], row["checked"]) == (0, 4)
+
+
+@pytest.mark.long
 def test_batches_of_matrices(tmp_path: Path) -> None:
     size = ("--rows", "40", "--repeats", "2", "--neighbours", "120", "--few", "30")
     printed, found = run(tmp_path, script("matrices"), *size)
