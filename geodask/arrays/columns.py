@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_torch_array
 
-from .matrices import is_finite, product, transpose, unit_like
+from .matrices import is_finite, product, svd, transpose, unit_like
 from .namespace import namespace, where
 
 STEPS = 5
@@ -41,7 +41,7 @@ def nearest(x: Any, proper: bool = False, least: float = 0.0) -> Any:
     at equal singular values.
     """
     xp, known = namespace(x), is_finite(x)
-    u, s, vh = _svd(xp.where(known[..., None, None], x, unit_like(x)))
+    u, s, vh = svd(x)
     if proper:
         sign = xp.sign(xp.linalg.det(u) * xp.linalg.det(vh))[..., None]
         u = xp.concat([u[..., :-1], u[..., -1:] * sign[..., None]], axis=-1)
@@ -62,16 +62,6 @@ def singular_values(x: Any) -> Any:
     if is_torch_array(x) and x.device.type == "cpu" and not x.requires_grad:
         return namespace(x).asarray(np.linalg.svd(x.numpy(), compute_uv=False))
     return namespace(x).linalg.svdvals(x)
-
-
-def _svd(x: Any) -> Any:
-    """The thin decomposition, as `eigh`."""
-    if is_torch_array(x):
-        x = x.detach()
-        if x.device.type == "cpu":
-            parts = np.linalg.svd(x.numpy(), full_matrices=False)
-            return tuple(namespace(x).asarray(each) for each in parts)
-    return namespace(x).linalg.svd(x, full_matrices=False)
 
 
 def uniform(shape: tuple[int, ...], seed: int) -> np.ndarray:

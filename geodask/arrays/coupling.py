@@ -80,7 +80,7 @@ def spectrum(z: Any) -> tuple[Any, Any]:
 
     From singular values: of a square the small ones are lost far sooner.
     """
-    left, values, _ = svd(z.detach() if is_torch_array(z) else z)
+    left, values, _ = svd(z)
     return values * values, left
 
 

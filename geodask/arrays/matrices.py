@@ -13,7 +13,7 @@ import numpy as np
 from array_api_compat import is_torch_array
 
 from . import closed, eigen, factors, lapack
-from .namespace import host_views, is_host, like, namespace, norm, read_only, where
+from .namespace import constant, host_views, is_host, like, namespace, norm, read_only, where
 from .threads import over_rows
 
 LARGEST, LARGEST_PRODUCT = 64, 16
@@ -205,17 +205,16 @@ def spanned(axes: Any, values: Any) -> Any:
 
 
 def svd(a: Any) -> tuple[Any, Any, Any]:
-    """Left vectors, singular values, the largest first, and right vectors as rows; as `eigh`."""
-    left, values, right = _decomposed("svd", finite_or_unit(a))
-    return left, where(is_finite(a)[..., None], values, math.nan), right
-
-
-def _decomposed(name: str, a: Any) -> Any:
-    xp = namespace(a)
-    if not (is_torch_array(a) and a.device.type == "cpu"):
-        return getattr(xp.linalg, name)(a)
-    found = getattr(np.linalg, name)(a.numpy())
-    return tuple(map(xp.asarray, found)) if isinstance(found, tuple) else xp.asarray(found)
+    """Left vectors, singular values, the largest first, and right vectors as rows, of as many as
+    there are values; without derivatives."""
+    a = constant(a)
+    known, part, xp = is_finite(a), finite_or_unit(a), namespace(a)
+    if is_torch_array(a) and a.device.type == "cpu":
+        found = map(xp.asarray, np.linalg.svd(part.numpy(), full_matrices=False))
+    else:
+        found = xp.linalg.svd(part, full_matrices=False)
+    left, values, right = found
+    return left, where(known[..., None], values, math.nan), right
 
 
 def lowest_and_highest(a: Any) -> tuple[Any, Any]:
