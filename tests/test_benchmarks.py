@@ -223,7 +223,8 @@ def test_batches_of_matrices(tmp_path: Path) -> None:
     assert {row["name"].split(",")[0] for row in found["rows"]} == {"geodask", *there}
     for name in set(modules) - there:
         assert f"{name}: left out, {modules[name]} is not installed" in printed
-    ours, *others = found["neighbours"]
+    ours, product, *others = found["neighbours"]
+    assert "recall" not in product
     assert (ours["rows"], ours["certified"], ours["sound"]) == (120, 1, True)
     assert len(others) == (3 if "pyRiemann" in there else 0)
     for row in others:
