@@ -212,6 +212,14 @@ def test_factors_are_right(n: int) -> None:
     assert np.allclose(logs_between(p, p + u / 512), logs, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.parametrize("n", [2, 5, 65])
+def test_logarithms_between_the_ends_of_float64(n: int) -> None:
+    p, u = pairs(n, 11)
+    q = p + u / 512
+    found = logs_between(2.0**-1000 * p, 2.0**1000 * q) - 2000 * math.log(2)
+    assert np.allclose(found, logs_between(p, q), rtol=0, atol=1e-12)
+
+
 @every_function
 @every_side
 def test_a_row_is_the_same_in_every_batch(

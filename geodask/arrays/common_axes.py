@@ -29,9 +29,9 @@ NEAR = 0.5
 
 
 class Pencil(NamedTuple):
-    """p and q by L with L L^T = c p + q: where L is the unit matrix, they commute.
+    """p and q by L with L L^T = c p + q / c: where L is the unit matrix, they commute.
 
-    There p is L a L^T / c and q is L b L^T with a + b = 1, so that e = b - a has their axes, and
+    There c p is L a L^T and q / c is L b L^T with a + b = 1, so that e = b - a has their axes, and
     log(b / a) = 2 atanh(e). Small entries of a lie beside large ones of e; what is seen from p
     alone is more even: with p = K K^T and S = L^-1 K, a is c S S^T.
     """
@@ -45,7 +45,7 @@ class Pencil(NamedTuple):
     step: Any
     """e, whose eigenvalues lie between -1 and 1."""
     power: Any
-    """c is two to this: so that c p and q have nearly the same determinant. (..., 1, 1)."""
+    """c is two to this: so that c p and q / c have nearly the same determinant. (..., 1, 1)."""
 
 
 def pencil(p: Any, q: Any) -> Pencil:
@@ -53,10 +53,10 @@ def pencil(p: Any, q: Any) -> Pencil:
     xp = namespace(p, q)
     own, other = cholesky(p), cholesky(q)
     ratios = xp.log2(diagonal(other) / diagonal(own))
-    power = xp.round(2 * xp.mean(ratios, axis=-1))[..., None, None]
-    scaled = 2.0**power * p
-    low = cholesky(scaled + q)
-    return Pencil(own, other, low, carried(low, q - scaled), power)
+    power = xp.round(xp.mean(ratios, axis=-1))[..., None, None]
+    p, q = 2.0**power * p, 2.0**-power * q
+    low = cholesky(p + q)
+    return Pencil(own, other, low, carried(low, q - p), power)
 
 
 def logs_between(p: Any, q: Any) -> Any:
@@ -65,7 +65,7 @@ def logs_between(p: Any, q: Any) -> Any:
     values, power = steps_between(p, q)
     xp = namespace(values)
     lost = xp.abs(values) >= 1
-    logs = 2 * xp.atanh(where(~lost, values, 0.0)) + math.log(2) * power
+    logs = 2 * xp.atanh(where(~lost, values, 0.0)) + math.log(4) * power
     return where(~lost, logs, math.inf)
 
 
@@ -90,7 +90,7 @@ def root_between(p: Any, q: Any) -> tuple[Any, Any]:
     """K with p = K K^T, and E K for the root E of q p^-1, for which E p E^T = q."""
     found = pencil(p, q)
     turned = found.low @ of(ROOT_RATIO, found.step) @ solved(found.low, found.own)
-    return found.own, 2.0 ** (found.power / 2) * turned
+    return found.own, 2.0**found.power * turned
 
 
 def _axes(found: Pencil) -> tuple[Any, Any]:
@@ -100,7 +100,7 @@ def _axes(found: Pencil) -> tuple[Any, Any]:
     a, b = norm(p), norm(q)
     xp = namespace(a)
     near = xp.abs(values) < NEAR
-    logs = 2 * xp.atanh(where(near, values, 0.0)) + math.log(2) * found.power[..., 0]
+    logs = 2 * xp.atanh(where(near, values, 0.0)) + math.log(4) * found.power[..., 0]
     return xp.where(near, logs, 2 * xp.log(b / a)), transpose(p / a[..., None])
 
 
@@ -111,7 +111,7 @@ def _axes(found: Pencil) -> tuple[Any, Any]:
 def _steps(p, q, values, powers):
     n = values.shape[1]
     low, step, other = vectors((n, n)), vectors((n, n)), vectors((n, n))
-    scale, none, room = vectors((1,)), vectors((0, 0)), eigen.room_for(n)
+    scale, none, room = vectors((2,)), vectors((0, 0)), eigen.room_for(n)
     for first in range(0, len(values), LANES):
         gather(p, first, low)
         gather(q, first, other)
@@ -119,15 +119,15 @@ def _steps(p, q, values, powers):
         factors.factor(other)
         for lane in range(LANES):
             power = _even(low.array[:, :, lane], other.array[:, :, lane])
-            scale.array[0, lane] = 2.0**power
+            scale.array[0, lane], scale.array[1, lane] = 2.0**power, 2.0**-power
             if first + lane < len(powers):
                 powers[first + lane, 0] = power
         gather(p, first, low)
         gather(q, first, step)
         for i in range(n):
             for j in range(n):
-                scaled, beside = scale[0] * low[i, j], step[i, j]
-                low[i, j], step[i, j] = scaled + beside, beside - scaled
+                own, beside = scale[0] * low[i, j], scale[1] * step[i, j]
+                low[i, j], step[i, j] = own + beside, beside - own
         factors.factor(low)
         factors.carry(low, step)
         eigen.solve(step, none, room)
@@ -140,4 +140,4 @@ def _even(own, other):
     total = 0.0
     for i in range(len(own)):
         total += math.log2(other[i, i] / own[i, i])
-    return np.rint(2 * total / len(own))
+    return np.rint(total / len(own))
