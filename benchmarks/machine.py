@@ -25,7 +25,7 @@ from sphere import DIMENSIONS, stored, uniform
 
 PACKAGES = (
     *("geodask", "numpy", "torch", "numba", "dask", "distributed", "zarr"),
-    *("faiss-cpu", "scikit-learn", "geoopt", "geomstats", "pyriemann"),
+    *("faiss-cpu", "scikit-learn", "geoopt", "geomstats", "pyriemann", "scipy", "mpmath"),
 )
 VARIABLES = ("OPENBLAS_", "OMP_", "MKL_", "KMP_", "ONEDNN_", "DNNL_", "NUMBA_", "MALLOC_", "DASK_")
 TILE = {"cpu": (1024, 2048), "cuda": (8192, 32768)}

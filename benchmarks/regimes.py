@@ -2,7 +2,8 @@
 
 In hyperbolic space base points lie at several radii, and other points at several distances from
 them in random directions. They are found in float64 as a direction and a distance from the origin,
-turned into rows of a model, and rounded once.
+turned into rows of a model, and rounded once. Elsewhere base points are of a law, others are where
+the true exponential of a tangent vector ends, or of a law too.
 """
 
 import math
@@ -13,24 +14,35 @@ import numpy as np
 from mpmath import mp
 
 import trees
-from truths import Polar, exact
+from truths import Polar, Truth, exact, total
+
+Regimes = Callable[[str, int], Iterator["Inputs"]]
 
 N = 5
 """Dimension of the hyperbolic spaces, and of the space around the sphere."""
 RADII = {"float32": (0, 1, 4, 8, 14), "float64": (0, 1, 4, 8, 14, 22, 30)}
 FAR = {"float32": (), "float64": (50, 100, 300)}
 """Radii that only polar coordinates reach."""
-STEPS = (1e-6, 1e-3, 1, 10)
-ANGLES = (1e-8, 1e-5, 1e-3, 1, 2, 3, math.pi - 1e-3, math.pi - 1e-5, math.pi - 1e-8)
+STEPS = (1e-8, 1e-6, 1e-3, 1, 10)
+ANGLES = (1e-8, 1e-5, 1e-3, 1, 2, 3, 0.999 * math.pi, math.pi - 1e-5, math.pi - 1e-8)
 FAR_ANGLES = (1e-12, 1e-6, 1e-3, 1, 3)
 CLEAR = 10
 """A step that is shorter than so many roundings of a point is no step of stored rows."""
+
+CLOSE = "1e-8 apart, or as close as rows can tell"
+TYPICAL = "typical"
+CUT = "0.999 of the way to the cut locus, or of the injectivity radius"
+BEYOND = "closer to the cut locus"
+RIM = "rim"
+CONDITION = "condition 1e8, or what rows can hold"
+KINDS = (CLOSE, TYPICAL, CUT, BEYOND, RIM, CONDITION)
 
 
 @dataclass(frozen=True)
 class Inputs:
     """Rows of one regime: points p and q, u at p as long as they are apart, w at p of length 1."""
 
+    kind: str
     regime: str
     p: np.ndarray
     q: np.ndarray
@@ -41,6 +53,50 @@ class Inputs:
         """What a verb takes."""
         p, q = self.p, self.q
         return {"exp": (p, self.u), "transport": (p, q, self.w)}.get(verb, (p, q))
+
+
+@dataclass(frozen=True)
+class Law:
+    """How rows of a regime are drawn."""
+
+    kind: str
+    name: str
+    bases: Callable[[np.random.Generator, int], np.ndarray]
+    """Base points, float64."""
+    step: float = 1
+    """How far others are from them."""
+    share: float | None = None
+    """What of the way to the cut locus, instead."""
+    others: Callable[[np.random.Generator, np.ndarray], np.ndarray] | None = None
+    """Those of some base points, instead."""
+
+
+def drawn(truth: Truth, laws: Callable[[str], list[Law]]) -> Regimes:
+    """Regimes of a space by laws, which may depend on the dtype."""
+
+    def along(at: list, rng: np.random.Generator) -> list:
+        v = truth.drawn(at, exact(rng.standard_normal(len(at))))
+        return total(1 / truth.length(at, v), v)
+
+    def end(law: Law, at: list, v: list) -> list:
+        return truth.exp(at, total(law.share * truth.reach(at, v) if law.share else law.step, v))
+
+    def found(dtype: str, rows: int) -> Iterator[Inputs]:
+        for number, law in enumerate(laws(dtype)):
+            rng = np.random.default_rng(number)
+            p = law.bases(rng, rows).astype(dtype)
+            with mp.workdps(truth.digits):
+                bases = [exact(row) for row in p]
+                q = [end(law, at, along(at, rng)) for at in bases]
+                if law.others is not None:
+                    q = law.others(rng, p)
+                w = [along(at, rng) for at in bases]
+                q, w = (np.array(x, float).reshape(p.shape).astype(dtype) for x in (q, w))
+                u = [truth.log(at, exact(row)) for at, row in zip(bases, q, strict=True)]
+            u = np.array(u, float).reshape(p.shape).astype(dtype)
+            yield Inputs(law.kind, law.name, p, q, u, w)
+
+    return found
 
 
 def ball(dtype: str, rows: int) -> Iterator[Inputs]:
@@ -72,14 +128,16 @@ def polar(dtype: str, rows: int) -> Iterator[Inputs]:
         w = _polar_tangents(p, w)
         for step in STEPS:
             q = np.column_stack([n, np.full(rows, radius - step)])
-            yield Inputs(f"radius {radius}, ray {step:g}", p, q, _polar_tangents(p, step * v), w)
+            yield Inputs(
+                RIM, f"radius {radius}, ray {step:g}", p, q, _polar_tangents(p, step * v), w
+            )
         across = trees.unit(v - np.vecdot(n, v)[:, None] * n)
         for angle in FAR_ANGLES:
             q = p.copy()
             q[:, :-1] = trees.unit(math.cos(angle) * n + math.sin(angle) * across)
             with mp.workdps(Polar.digits):
                 u = [Polar().log(exact(a), exact(b)) for a, b in zip(p, q, strict=True)]
-            yield Inputs(f"radius {radius}, angle {angle:g}", p, q, np.array(u, float), w)
+            yield Inputs(RIM, f"radius {radius}, angle {angle:g}", p, q, np.array(u, float), w)
 
 
 def sphere(dtype: str, rows: int) -> Iterator[Inputs]:
@@ -93,7 +151,15 @@ def sphere(dtype: str, rows: int) -> Iterator[Inputs]:
         u, w = (trees.unit(each - np.vecdot(each, p)[:, None] * p) for each in (u, w))
         q = trees.unit(math.cos(angle) * p + math.sin(angle) * u)
         name = f"angle {angle:g}" if angle < 3.1 else f"angle pi - {math.pi - angle:.0e}"
-        yield Inputs(name, *(each.astype(dtype) for each in (p, q, angle * u, w)))
+        rows_of = (each.astype(dtype) for each in (p, q, angle * u, w))
+        yield Inputs(_kind_of_angle(angle), name, *rows_of)
+
+
+def _kind_of_angle(angle: float) -> str:
+    left = math.pi - angle
+    if angle < 1e-4:
+        return CLOSE
+    return TYPICAL if left > 0.1 else CUT if left > 1e-3 else BEYOND
 
 
 # --- models of hyperbolic space -------------------------------------------------------------------
@@ -120,7 +186,8 @@ def _hyperbolic(
             q = points(nodes.moved(v, np.full(rows, float(step))), dtype)
             p = points(nodes, dtype)
             u, w = tangents(p, step * v), tangents(p, w)
-            yield Inputs(f"radius {base:g}, step {step:g}", p, q, u, w)
+            kind = RIM if radius > 4 else CLOSE if step < 1e-4 else TYPICAL
+            yield Inputs(kind, f"radius {base:g}, step {step:g}", p, q, u, w)
 
 
 def _ball_tangents(p: np.ndarray, y: np.ndarray) -> np.ndarray:

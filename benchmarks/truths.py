@@ -7,16 +7,17 @@ are enough of them. A row is a list of mpf, a tangent vector too.
 from abc import ABC, abstractmethod
 from typing import Any
 
+import numpy as np
 from mpmath import mp, mpf
 
 Vector = list[Any]
 
 
 class Truth(ABC):
-    """A space of curvature 1 or -1."""
+    """A space."""
 
     digits = 120
-    """At so many, answers are right to 25 and more at distances of 80."""
+    """At so many, answers are right to 25 and more, in hyperbolic space at distances of 80."""
 
     @abstractmethod
     def length(self, p: Vector, u: Vector) -> Any: ...
@@ -33,21 +34,33 @@ class Truth(ABC):
     @abstractmethod
     def transport(self, p: Vector, q: Vector, u: Vector) -> Vector: ...
 
+    def drawn(self, p: Vector, v: Vector) -> Vector:
+        """A tangent vector from normal numbers, of no direction more than of others, or nearly."""
+        return v
+
+    def reach(self, p: Vector, u: Vector) -> Any:
+        """How often u leads from p to the cut locus."""
+        return mp.inf
+
     def gap(self, found: Vector, true: Vector) -> Any:
         """How far a point is from the true one."""
         return self.dist(found, true)
 
+    def full(self, p: Vector, u: Vector) -> Any:
+        """The length of a vector that need not be tangent."""
+        return self.length(p, u)
+
     def off(self, p: Vector, found: Vector, true: Vector) -> Any:
         """The length of what a tangent vector at p is off, over that of the true one."""
-        return self.length(p, total(1, found, -1, true)) / self.length(p, true)
+        return self.full(p, total(1, found, -1, true)) / self.full(p, true)
 
 
 # --- vectors --------------------------------------------------------------------------------------
 
 
 def exact(row: Any) -> Vector:
-    """A stored row."""
-    return [mpf(float(a)) for a in row]
+    """A stored row, its entries one after the other."""
+    return [mpf(float(a)) for a in np.ravel(row)]
 
 
 def total(*terms: Any) -> Vector:
@@ -251,6 +264,12 @@ class Round(Truth):
         p = self.point(p)
         return total(1, u, -mp.fdot(p, u), p)
 
+    def drawn(self, p: Vector, v: Vector) -> Vector:
+        return self.across(p, v)
+
+    def reach(self, p: Vector, u: Vector) -> Any:
+        return mp.pi / self.length(p, u)
+
     def length(self, p: Vector, u: Vector) -> Any:
         return size(self.across(p, u))
 
@@ -271,6 +290,5 @@ class Round(Truth):
         p, q, u = self.point(p), self.point(q), self.across(p, u)
         return total(1, u, -mp.fdot(q, u) / (1 + mp.fdot(p, q)), total(1, p, 1, q))
 
-    def off(self, p: Vector, found: Vector, true: Vector) -> Any:
-        """As flat vectors: also what is not tangent counts."""
-        return size(total(1, found, -1, true)) / size(true)
+    def full(self, p: Vector, u: Vector) -> Any:
+        return size(u)
