@@ -40,7 +40,8 @@ KINDS = (CLOSE, TYPICAL, CUT, BEYOND, RIM, CONDITION)
 
 @dataclass(frozen=True)
 class Inputs:
-    """Rows of one regime: points p and q, u at p as long as they are apart, w at p of length 1."""
+    """Rows of one regime: points p and q, u at p as long as they are apart, or half as long, w at p
+    of length 1."""
 
     kind: str
     regime: str
@@ -78,8 +79,15 @@ def drawn(truth: Truth, laws: Callable[[str], list[Law]]) -> Regimes:
         v = truth.drawn(at, exact(rng.standard_normal(len(at))))
         return total(1 / truth.length(at, v), v)
 
-    def end(law: Law, at: list, v: list) -> list:
-        return truth.exp(at, total(law.share * truth.reach(at, v) if law.share else law.step, v))
+    def pair(law: Law, at: list, rng: np.random.Generator) -> tuple[list, list]:
+        """Another point, and the tangent vector that leads there."""
+        v = along(at, rng)
+        u = total(law.share * truth.reach(at, v) if law.share else law.step, v)
+        return truth.exp(at, u), u
+
+    def halfway(at: list, q: list) -> tuple[list, list]:
+        """Where the whole way led exp would meet a row, with nothing to round."""
+        return q, total(0.5, truth.log(at, q))
 
     def found(dtype: str, rows: int) -> Iterator[Inputs]:
         for number, law in enumerate(laws(dtype)):
@@ -87,14 +95,15 @@ def drawn(truth: Truth, laws: Callable[[str], list[Law]]) -> Regimes:
             p = law.bases(rng, rows).astype(dtype)
             with mp.workdps(truth.digits):
                 bases = [exact(row) for row in p]
-                q = [end(law, at, along(at, rng)) for at in bases]
-                if law.others is not None:
-                    q = law.others(rng, p)
+                if law.others is None:
+                    pairs = [pair(law, at, rng) for at in bases]
+                else:
+                    others = law.others(rng, p).astype(dtype)
+                    pairs = [halfway(at, exact(q)) for at, q in zip(bases, others, strict=True)]
                 w = [along(at, rng) for at in bases]
-                q, w = (np.array(x, float).reshape(p.shape).astype(dtype) for x in (q, w))
-                u = [truth.log(at, exact(row)) for at, row in zip(bases, q, strict=True)]
-            u = np.array(u, float).reshape(p.shape).astype(dtype)
-            yield Inputs(law.kind, law.name, p, q, u, w)
+                q, u = zip(*pairs, strict=True)
+            rounded = (np.array(x, float).reshape(p.shape).astype(dtype) for x in (q, u, w))
+            yield Inputs(law.kind, law.name, p, *rounded)
 
     return found
 
