@@ -30,7 +30,8 @@ def exact(on: Hyperbolic, x: np.ndarray, i: int) -> list[tuple[Decimal, int]]:
 
 @each_other
 @pytest.mark.parametrize(
-    "dim", [1, 2, 10, *(pytest.param(n, marks=pytest.mark.slow) for n in (64, 256))]
+    "dim",
+    [1, 2, 10, pytest.param(64, marks=pytest.mark.slow), pytest.param(256, marks=pytest.mark.long)],
 )
 @pytest.mark.parametrize(
     ("dtype", "radius"), [("float32", 4), ("float32", 14), ("float64", 8), ("float64", 30)]
@@ -39,7 +40,8 @@ def test_no_row_is_wrong(model: type, dtype: str, radius: float, dim: int) -> No
     on, x = space(model, dim), rows(model, radius, dim, dtype, seed=dim)
     if model is gd.HyperbolicPolar and dtype == "float64":
         x[:, -1] *= 9
-    check_neighbours(on, x, range(0, len(x), 60 if dim < 64 else 150))
+    often = dim < 64 and model is not gd.HyperbolicPolar  # which takes 300 digits
+    check_neighbours(on, x, range(0, len(x), 60 if often else 150))
 
 
 def check_neighbours(on: Hyperbolic, x: np.ndarray, asked: range) -> None:
@@ -208,15 +210,15 @@ def test_directions_of_few_units_apart_are_ranked_to_their_error() -> None:
 @pytest.mark.parametrize("dim", [FEW + 1, 300])
 def test_products_of_directions_are_as_right_as_steps(dim: int) -> None:
     on, rng = space(gd.HyperbolicPolar, dim), np.random.default_rng(0)
-    towards = rng.standard_normal((2, 400, dim)) * 10.0 ** rng.uniform(-16, 0, (2, 400, 1))
+    towards = rng.standard_normal((2, 120, dim)) * 10.0 ** rng.uniform(-16, 0, (2, 120, 1))
     direction = rng.standard_normal(dim) / math.sqrt(dim) + towards
     x, y = on.from_polar(
-        direction / np.linalg.norm(direction, axis=-1, keepdims=True), rng.uniform(0, 300, (2, 400))
+        direction / np.linalg.norm(direction, axis=-1, keepdims=True), rng.uniform(0, 300, (2, 120))
     )
     queries = on.queries(rows_of(on, x), "float64")
     targets = on.targets(rows_of(on, y), None, "float64")
     assert queries.scores is PolarProducts
-    found = PolarProducts((400, 400))(queries.operand, targets.operand)
+    found = PolarProducts((120, 120))(queries.operand, targets.operand)
     scores = on.score(on.rank(x[:, None], y[None]), queries)
     assert (np.abs(found / scores - 1) <= queries.share / 2).all()
 
