@@ -77,7 +77,7 @@ class Search(ABC):
     ):
         self.manifold, self.x, self.place = manifold, x, place
         self.precision = manifold.precision(precision_for(place, precision))
-        self.certified = np.ones(len(x), bool)
+        self.certified = np.full(len(x), manifold.is_minimal)
         self.pairs = 0
         """Pairs considered so far."""
         self.measured = 0

@@ -89,6 +89,12 @@ class Manifold(Frames, Curved, ABC):
         """Up to this distance every shortest geodesic is unique."""
 
     @property
+    def is_minimal(self) -> bool:
+        """Whether every `log` is the shortest, and every rank that of a distance. Where one may not
+        be, neighbours are found by the ranks that there are, and none is certified."""
+        return True
+
+    @property
     def origin(self) -> np.ndarray:
         """The point (*point_shape) that rows are centred at. SpecError where a space names none."""
         raise SpecError(f"{self} names no origin. Choose a point, and move rows there by `exp`.")

@@ -17,6 +17,10 @@ from .shadowed import LAST_DIGITS, Shadowed
 class Composite(Parts, Shadowed):
     """Squared distances are sums of those of the parts, and so are squared ones of shadows."""
 
+    @property
+    def is_minimal(self) -> bool:
+        return all(part.space.is_minimal for part in self.parts)
+
     def canonical(self, x: Any) -> Any:
         return self._each("canonical", x)
 

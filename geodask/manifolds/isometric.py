@@ -68,6 +68,10 @@ class Isometric(Manifold):
         return self.image.injectivity_radius
 
     @property
+    def is_minimal(self) -> bool:
+        return self.image.is_minimal
+
+    @property
     def chart(self) -> Chart:
         return ImageCoordinates(self)
 

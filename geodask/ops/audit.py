@@ -14,6 +14,7 @@ import numpy as np
 
 from ..arrays.decimals import decimals
 from ..engine.points import Points
+from ..errors import SpecError
 from ..kernels.lists import LEFT_OUT, Hidden, Lists, Named
 from ..manifolds.base import Manifold
 
@@ -39,10 +40,17 @@ class Audit:
 def audit(result: Any, rows: int, seed: int) -> Audit:
     """Recomputes sampled rows of a `KnnResult` from the stored values of its points.
 
-    Raises StoreError where the stored result is damaged.
+    Raises StoreError where the stored result is damaged, and SpecError where a space proves no
+    geodesic to be the shortest.
     """
     operation, inputs = result.plan.operation, result.plan.inputs
     x, y = operation.sides(inputs)
+    if not x.manifold.is_minimal:
+        raise SpecError(
+            "An audit needs distances in decimals, of shortest geodesics",
+            came=f"{x.manifold} finds geodesics that may not be",
+            do="Compare the neighbours with those by `pairwise`.",
+        )
     sample = np.sort(np.random.default_rng(seed).choice(len(x), min(rows, len(x)), replace=False))
     indices, distances = (np.asarray(part[sample]) for part in (result.indices, result.distances))
     queries = x[sample]
