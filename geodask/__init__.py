@@ -21,7 +21,7 @@ _HOMES = {
         "HPDAffineInvariant HPDBuresWasserstein HPDLogCholesky HPDLogEuclidean HalfSpace "
         "HyperbolicPolar Lorentz Manifold Oblique PoincareBall Power Product RigidMotions "
         "Rotations SPDAffineInvariant SPDBuresWasserstein SPDLogCholesky SPDLogEuclidean Simplex "
-        "Sphere Torus"
+        "Sphere StiefelCanonical StiefelEuclidean Torus"
     ),
     "manifolds.charts": "Chart",
     "manifolds.normal": "NormalCoordinates",

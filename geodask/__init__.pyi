@@ -41,6 +41,8 @@ from .manifolds import SPDBuresWasserstein as SPDBuresWasserstein
 from .manifolds import SPDLogCholesky as SPDLogCholesky
 from .manifolds import SPDLogEuclidean as SPDLogEuclidean
 from .manifolds import Sphere as Sphere
+from .manifolds import StiefelCanonical as StiefelCanonical
+from .manifolds import StiefelEuclidean as StiefelEuclidean
 from .manifolds import Torus as Torus
 from .manifolds.charts import Chart as Chart
 from .manifolds.normal import NormalCoordinates as NormalCoordinates

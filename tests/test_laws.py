@@ -20,6 +20,7 @@ from geodask.manifolds.hyperbolic import Hyperbolic
 from geodask.manifolds.orthonormal import Orthonormal
 from geodask.manifolds.rearranged import Rearranged
 from geodask.manifolds.spd import SPD
+from geodask.manifolds.stiefel import Stiefel
 
 MODELS = (gd.Lorentz, gd.HalfSpace, gd.HyperbolicPolar)
 MATRICES = (
@@ -50,6 +51,8 @@ MANIFOLDS: list[Manifold] = [
     *(gd.Rotations(n) for n in (4, 2, 3, 5)),
     *(gd.RigidMotions(n, weight) for n, weight in ((2, 1.0), (3, 0.25))),
     *(gd.Grassmann(n, k) for n, k in ((5, 2), (2, 1), (4, 1), (4, 3))),
+    *(gd.StiefelCanonical(n, k) for n, k in ((3, 2), (7, 2))),
+    *(gd.StiefelEuclidean(n, k) for n, k in ((4, 1), (7, 2))),
     gd.Oblique(3, 2),
     gd.Product((gd.Sphere(3), gd.PoincareBall(2), gd.Euclidean(2)), weights=(1.0, 0.5, 2.0)),
     gd.Product((gd.SPDAffineInvariant(2), gd.Lorentz(3), gd.Torus(2)), weights=(2.0, 1.0, 0.3)),
@@ -147,7 +150,27 @@ def hard_rotations(on: gd.Rotations) -> np.ndarray:
     return np.array([*found, found[-1]])
 
 
-HARD = {SPD: hard_matrices, gd.Rotations: hard_rotations, gd.Grassmann: hard_subspaces}
+def hard_frames(on: Stiefel) -> np.ndarray:
+    """Those of axes, all of them turned by a right angle, in their own span and out of it; nearly
+    the same, and the same twice. None is so far from another that no shortest way is known."""
+    n, k = on.point_shape
+    rng, axes = np.random.default_rng(0), np.eye(n)
+    first, some = axes[:, :k], np.linalg.qr(rng.standard_normal((n, k)))[0]
+    inside, outside = np.eye(k), axes.copy()
+    if k > 1:
+        inside[:2, :2] = [[0, -1], [1, 0]]
+    outside[:, [k - 1, k]] = axes[:, [k, k - 1]]
+    near = [first + 10.0**-i * np.ones((n, k)) for i in (5, 9, 12)]
+    found = [first, first, first @ inside, outside[:, :k], some, some, *near, first + some / 4]
+    return on.project(np.array(found))
+
+
+HARD = {
+    SPD: hard_matrices,
+    gd.Rotations: hard_rotations,
+    gd.Grassmann: hard_subspaces,
+    Stiefel: hard_frames,
+}
 
 
 def start_of(on: Manifold) -> int:

@@ -1,6 +1,7 @@
 """Exponentials and logarithms of small matrices, above all of rotations: (*batch, n, n)."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ def _atan_ratio(x: Any) -> Any:
 
 ATAN = np.polynomial.chebyshev.chebinterpolate(_atan_ratio, 24).tolist()
 """atan(t) / t for squares of t from 0 to 1, in Chebyshev polynomials of 2 t^2 - 1."""
+PART, TERMS = 2.0, 26
+"""Taylor's series of an operator up to this norm leaves 2^26 / 26!, under a rounding."""
 CORRECTIONS = 2
 """Each squares what is left of an error of the root that turns it in its own planes."""
 
@@ -58,6 +61,22 @@ def blocks_of_geodesic(a: Any, square: Any) -> tuple[Any, Any]:
     z = xp.concat([xp.concat([a, -square / scale], axis=-1), below], axis=-2)
     found = exponential(z)[..., :k]
     return found[..., :k, :], found[..., k:, :] / scale
+
+
+def carried_along(operator: Callable[[Any], Any], x: Any, size: Any) -> Any:
+    """e^operator x for a linear operator on matrices (*batch, n, k) whose norm is at most ``size``
+    (*batch,). By Taylor's series, of as many parts of the way as keep its terms small.
+    """
+    xp = namespace(x)
+    parts = where(size > PART, xp.ceil(where(size > PART, size, PART) / PART), 1.0)[..., None, None]
+    done = 0
+    while bool(xp.any(parts > done)):
+        term = total = x
+        for j in range(1, TERMS):
+            term = operator(term) / (j * parts)
+            total = total + term
+        x, done = xp.where(parts > done, total, x), done + 1
+    return x
 
 
 def turn(a: Any) -> Any:

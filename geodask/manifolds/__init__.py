@@ -25,5 +25,7 @@ from .rigid_motions import RigidMotions as RigidMotions
 from .rotations import Rotations as Rotations
 from .simplex import Simplex as Simplex
 from .sphere import Sphere as Sphere
+from .stiefel_canonical import StiefelCanonical as StiefelCanonical
+from .stiefel_euclidean import StiefelEuclidean as StiefelEuclidean
 from .torus import Circle as Circle
 from .torus import Torus as Torus
