@@ -240,6 +240,45 @@ def test_points_all_over_a_sphere_warn() -> None:
     assert not found.unique
 
 
+@pytest.mark.parametrize("far", [2.0, 100.0, 1e5])
+def test_translations_are_no_reason_for_short_steps_or_a_warning(far: float) -> None:
+    on = gd.RigidMotions(3)
+    x = on.random(40, seed=0)
+    x[:, :3, :3] = gd.Rotations(3).geodesic(np.eye(3), x[:, :3, :3], 0.3)
+    x[:, :3, 3] += far
+    found = mean(x, on, start=np.eye(4))  # a warning is an error here
+    assert found.converged
+    assert found.iterations < 12
+    assert np.allclose(found.point[:3, 3], x[:, :3, 3].mean(axis=0), rtol=1e-9)
+
+
+def test_far_ill_conditioned_covariances_have_a_mean() -> None:
+    rng = np.random.default_rng(0)
+    axes = np.linalg.qr(rng.standard_normal((60, 4, 4)))[0]
+    x = (axes * 10.0 ** rng.uniform(-6, 0, (60, 1, 4))) @ axes.swapaxes(1, 2)
+    x = (x + x.swapaxes(1, 2)) / 2
+    found = mean(x, gd.SPDBuresWasserstein(4), tol=1e-9)
+    assert found.converged
+    assert found.iterations < 25
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_row_is_its_own_mean(seed: int) -> None:
+    on = gd.Grassmann(6, 3)
+    x = on.random(1, seed=seed)
+    found = mean(x, on)
+    assert found.converged
+    assert on.dist(x[0], found.point) < 1e-14
+
+
+def test_a_mean_may_take_many_steps_in_a_second() -> None:
+    on = gd.Grassmann(20, 10)
+    with pytest.warns(UserWarning, match="need not be unique"):
+        found = mean(on.random(30, seed=0), on)
+    assert found.converged
+    assert found.iterations > 64  # which doubled a count 64 times
+
+
 def test_a_gradient_below_rounding_is_not_claimed() -> None:
     x = 1e9 + np.random.default_rng(0).random((50, 2))
     found = mean(x, gd.Euclidean(2))

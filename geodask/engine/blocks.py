@@ -13,6 +13,9 @@ from .operation import Layout
 POLL_SECONDS = 0.5
 """How often a run looks whether others have finished what it waits for."""
 
+MOST = 1 << 20
+"""Blocks that are asked for at once."""
+
 
 class Blocks:
     """Blocks in their order, claimed before they are computed.
@@ -58,7 +61,7 @@ class Blocks:
         if not taken:
             self._again_at = now + POLL_SECONDS
         elif now - self._taken_at < 1.0:
-            self._most *= 2
+            self._most = min(2 * self._most, MOST)
         self._taken_at = now
         return taken, found
 

@@ -11,7 +11,8 @@ has not grown. Where it has, the step t g from the point before follows, for whi
 - In curvature -1 it is at most the mean b of r coth r, which grows by at most the length of a step
   along it. With t (b + t |g|) = 1 the step takes at least t |g|^2 / 2 from f.
 
-There f is strongly convex with modulus 1, so the mean lies no farther than |g|: no trial does.
+There f is strongly convex with modulus 1, so the mean lies no farther than |g|: no trial does. Of
+parts of a point, each has its own steps.
 """
 
 import math
@@ -32,6 +33,7 @@ LEAST_TURN = 1e-3
 ROUNDING = 2.0**-40
 """What f may grow by, as a share of it and of its root, before it is taken to have grown; and a
 gradient, as a share of 1 and the standard deviation, that is not trusted to fall any more."""
+LAST_DIGITS = 2.0**-50
 PATIENCE = 4
 """Passes without a smaller gradient, once it is that small, until the descent gives up."""
 
@@ -96,8 +98,11 @@ def begin(manifold: Manifold, p: np.ndarray) -> State:
 
 
 def converged(state: State, tol: float) -> bool:
-    """Whether the gradient is at most ``tol`` of the standard deviation."""
-    return state.passes > 0 and state.norm <= tol * math.sqrt(state.square)
+    """Whether the gradient is at most ``tol`` of the standard deviation, or this of some roundings
+    of the point: then all rows are the same."""
+    deviation = math.sqrt(state.square)
+    same = deviation <= LAST_DIGITS * float(np.linalg.norm(state.point))
+    return state.passes > 0 and (same or state.norm <= tol * deviation)
 
 
 def finished(state: State, tol: float) -> bool:
@@ -118,7 +123,7 @@ def advance(manifold: Manifold, state: State, found: Moments) -> State:
         stalled=state.stalled + 1 if higher else 0.0,
     )
     if not _keeps(state, found):
-        step = _safe(manifold, state) * state.gradient
+        step = _safe(state) * state.gradient
         return replace(
             state,
             trial=manifold.exp_frame(state.point, step),
@@ -140,10 +145,7 @@ def advance(manifold: Manifold, state: State, found: Moments) -> State:
         turns=turns.reshape(-1),
     )
     step = _quasi_newton(manifold, state, steps, turns)
-    longest = size if math.isinf(manifold.injectivity_radius) else math.pi / 2
-    length = math.sqrt(_dot(step, step))
-    if length > longest:
-        step = step * (longest / length)
+    step = manifold.tried(step, state.gradient)
     return replace(state, trial=manifold.exp_frame(state.point, step))
 
 
@@ -155,10 +157,10 @@ def _keeps(state: State, found: Moments) -> bool:
     return found.undefined == 0 and found.square <= state.square + rounding
 
 
-def _safe(manifold: Manifold, state: State) -> float:
+def _safe(state: State) -> float:
     """The share of the gradient that surely decreases f."""
     most = max(state.bending, 1.0)
-    growth = state.norm if math.isinf(manifold.injectivity_radius) else 0.0
+    growth = state.norm if most > 1 else 0.0
     return 2 / (most + math.sqrt(most * most + 4 * growth))
 
 

@@ -251,6 +251,22 @@ class Manifold(Frames, Curved, ABC):
         """
         return 0 * dist + 1
 
+    def longest_step(self, size: float) -> float:
+        """How long a step to a mean is tried where the gradient has the length ``size``, both as
+        those of `bending`."""
+        return size if math.isinf(self.injectivity_radius) else math.pi / 2
+
+    def tried(self, step: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """What is tried of a step: in a frame as the gradient is, (columns,)."""
+        length, size = (math.sqrt(float(lane_sum(y * y))) for y in (step, gradient))
+        longest = self.longest_step(size)
+        return step * (longest / length) if length > longest else step
+
+    def is_far(self, logs: np.ndarray) -> np.ndarray:
+        """Where a row is as far from a mean as half the injectivity radius or farther, so that
+        there may be others: logs (rows, columns) in a frame, (rows,)."""
+        return np.sqrt(lane_sum(logs * logs)) >= self.injectivity_radius / 2 / self.unit
+
     def add_logs(self, p: np.ndarray, x: np.ndarray, weights: np.ndarray, sums: np.ndarray) -> None:
         """Adds what `arrays.logs` says of the logs at p (n,) of stored rows (rows, n) to its sums.
 
@@ -258,7 +274,6 @@ class Manifold(Frames, Curved, ABC):
         """
         from ..arrays.logs import add_terms
 
-        far = self.injectivity_radius / 2 / self.unit
         for start in range(0, len(x), SUMMED):
             rows = slice(start, min(start + SUMMED, len(x)))
             used = weights[rows] > 0
@@ -270,7 +285,7 @@ class Manifold(Frames, Curved, ABC):
             weight = np.where(used & ~lost, weights[rows], 0.0)
             columns = [dist * dist, self.bending(dist), np.ones(len(dist))]
             terms = np.column_stack([np.where(lost[:, None], 0.0, logs), *columns])
-            counts = [lost, used & (dist >= far)]
+            counts = [lost, used & ~lost & self.is_far(logs)]
             add_terms(np.column_stack([terms * weight[:, None], *counts]), sums)
 
     # --- exact neighbours -----------------------------------------------------------------------

@@ -127,6 +127,10 @@ class SPDBuresWasserstein(SPD, Shadowed):
     def from_frame(self, p: Any, y: Any) -> Any:
         return _weighted(p, from_flat(y, self.n), 0.5)
 
+    def longest_step(self, size: float) -> float:
+        # No curvature is negative, so the mean may lie farther than the gradient is long.
+        return 8 * size
+
     # --- exact neighbours -----------------------------------------------------------------------
 
     def features(self, x: Any) -> Factors:

@@ -169,6 +169,15 @@ class Isometric(Manifold):
     def bending(self, dist: Any) -> Any:
         return self.image.bending(dist)
 
+    def longest_step(self, size: float) -> float:
+        return self.image.longest_step(size)
+
+    def tried(self, step: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        return self.image.tried(step, gradient)
+
+    def is_far(self, logs: np.ndarray) -> np.ndarray:
+        return self.image.is_far(logs)
+
     def add_logs(self, p: np.ndarray, x: np.ndarray, weights: np.ndarray, sums: np.ndarray) -> None:
         self.image.add_logs(self._placed(p), self.to_image(self.canonical(x)), weights, sums)
 

@@ -239,6 +239,22 @@ class Parts(Manifold):
             start = stop
         return found
 
+    def tried(self, step: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """As each copy tries its own: how far its rows are apart says nothing of the others."""
+        steps, gradients = (self._components(y, "frame_columns") for y in (step, gradient))
+        found = []
+        for part, *both in zip(self.parts, steps, gradients, strict=True):
+            unit = _unit(part)
+            copies = zip(*(y / unit for y in both), strict=True)
+            found.append(unit * np.stack([part.space.tried(*each) for each in copies]))
+        return _flat(found)
+
+    def is_far(self, logs: np.ndarray) -> np.ndarray:
+        """Where that of some copy is."""
+        found = zip(self.parts, self._components(logs, "frame_columns"), strict=True)
+        far = [part.space.is_far(y / _unit(part)) for part, y in found]
+        return np.any(np.concatenate(far, axis=-1), axis=-1)
+
     def bending(self, dist: Any) -> Any:
         """The most of the parts: no part of a way is longer than the whole."""
         xp, most = namespace(dist), 0 * dist + 1

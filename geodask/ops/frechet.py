@@ -47,10 +47,11 @@ class MeanResult(Result):
     iterations: int
     """Steps that were taken; one pass more over the rows was made."""
     converged: bool
-    """Whether gradient_norm was measured to be at most tol times the standard deviation."""
+    """Whether gradient_norm was measured to be at most tol times the standard deviation, or all
+    rows are the same to rounding."""
     unique: bool
-    """Whether the point is known to be near the only mean: always, but on a sphere, where it is not
-    when a row lies at a right angle from it or farther."""
+    """Whether the point is known to be near the only mean: not where a row lies half the
+    injectivity radius from it or farther, on a sphere a right angle."""
     report: Report
     plan: Plan
 
@@ -228,8 +229,8 @@ class Mean(Iterative):
         numbers = {name: each[0].item() for name, each in found.items() if name != "point"}
         if not numbers["unique"]:
             warnings.warn(
-                "The mean need not be unique: a row lies at a right angle from it or farther. "
-                "Compare the variances that other starts lead to.",
+                "The mean need not be unique: a row lies half the injectivity radius from it or "
+                "farther. Compare the variances that other starts lead to.",
                 stacklevel=3,
             )
         return MeanResult(point=found["point"], **numbers, report=report, plan=plan)

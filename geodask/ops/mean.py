@@ -58,9 +58,9 @@ def mean(
     Warns
     -----
     UserWarning
-        Where on a sphere a row lies at a right angle from the mean or farther: then there may be
-        several. Rows within an open ball of radius pi / 2 have one alone (Afsari, Riemannian L^p
-        center of mass, 2011).
+        Where a row lies half the injectivity radius from the mean or farther, on a sphere a right
+        angle: then there may be several. Rows within an open ball of such a radius have one alone
+        (Afsari, Riemannian L^p center of mass, 2011).
 
     Notes
     -----
