@@ -128,6 +128,12 @@ def _subspaces_of_geomstats(space: Any) -> Any:
     return Grassmannian(space.n, space.k).metric
 
 
+def _frames_of_geomstats(space: Any) -> Any:
+    from geomstats.geometry.stiefel import Stiefel
+
+    return Stiefel(space.n, space.k).metric
+
+
 def _rotations_of_geomstats(space: Any) -> Any:
     from geomstats.geometry.special_orthogonal import SpecialOrthogonal
 
@@ -167,6 +173,8 @@ CASES = (
     Case(SPD, "log", 3, (geomstats(_spd_of_geomstats, "log"),)),
     _subspaces("exp", _its_change, _projection),
     _subspaces("log", _projection, _its_change),
+    Case(gd.StiefelCanonical(8, 3), "exp", 3, (geomstats(_frames_of_geomstats, "exp"),)),
+    Case(gd.StiefelCanonical(8, 3), "log", 3, (geomstats(_frames_of_geomstats, "log"),), few=FEW),
     Case(gd.Rotations(3), "exp", 3, (geomstats(_rotations_of_geomstats, "exp"),)),
     Case(gd.Rotations(3), "log", 3, (geomstats(_rotations_of_geomstats, "log"),), few=FEW),
 )  # fmt: skip

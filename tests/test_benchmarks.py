@@ -215,11 +215,12 @@ def test_batches_of_matrices(tmp_path: Path) -> None:
     for row in found["rows"]:
         assert row["case"] in printed
         assert row["rows_per_second"] == pytest.approx(40 / row["median"])
-        assert row["error"] < 1e-11
+        # geomstats ends a log of frames at 1e-8, by whichever geodesic it finds.
+        assert row["error"] < 1e-11 or ("Stiefel" in row["case"] and row["name"] != "geodask")
         assert row["sound"] if row["name"] == "geodask" else row["name"].split(",")[0] in there
     cases = [row["case"] for row in found["rows"] if row["name"] == "geodask"]
     assert "SPDAffineInvariant(n=16) dist" in cases
-    assert len(cases) == len(set(cases)) == 7
+    assert len(cases) == len(set(cases)) == 9
     assert {row["name"].split(",")[0] for row in found["rows"]} == {"geodask", *there}
     for name in set(modules) - there:
         assert f"{name}: left out, {modules[name]} is not installed" in printed
