@@ -17,6 +17,7 @@ from .device import to_host
 from .matrices import flat, flat_skew, norm_of, product, skew, transpose, unit_like
 from .namespace import namespace, norm, where
 from .rotations import blocks_of_geodesic, exponential
+from .threads import SLICE, over_rows
 
 LONGEST = 1 / 2, 1 / 4, 1 / 8, 1 / 16
 """The longest steps: the derivative at their start says little of what is farther. Shorter ones are
@@ -63,10 +64,13 @@ class Velocities:
 
     def _slopes(self) -> Any:
         """The derivatives of the end by the coordinates, as they are seen there."""
-        moved = _swept(self.x, self.axes[0])[..., : self.k]
-        top = moved[..., : self.k, :] + _swept(-self.z, self.axes[1])
-        moved = namespace(moved).concat([top, moved[..., self.k :, :]], axis=-2)
-        slopes = transpose(self._coordinates(moved))
+        k, count = self.k, self.k * (self.k - 1) // 2  # coordinates of a, on which alone z depends
+        x, z = self.axes
+        moved = self._coordinates(_swept(self.x, x)[..., :k])
+        spun = flat_skew(_swept(-self.z, z[:count, ...])) * math.sqrt(2 * self.weight)
+        xp = namespace(moved)
+        first = xp.concat([moved[..., :count, :count] + spun, moved[..., :count, count:]], axis=-1)
+        slopes = transpose(xp.concat([first, moved[..., count:, :]], axis=-2))
         return slopes + REGULAR * unit_like(slopes)
 
 
@@ -140,24 +144,34 @@ class Shots:
         return self.frame @ inside + transpose(rest)
 
 
-def _shots(p: Any, q: Any, weight: float) -> tuple[Any, Any]:
+def _shots(p: np.ndarray, q: np.ndarray, weight: float) -> tuple[np.ndarray, np.ndarray]:
     """The columns [p b], (*batch, n, k + m), and coordinates (*batch, columns), NaN where no way
     was found."""
-    xp, k = namespace(p), p.shape[-1]
+    k = p.shape[-1]
     p, step = p + 0 * q, q - p
     inside = product(transpose(p), step)
-    across = xp.linalg.qr(xp.concat([p, step - product(p, inside)], axis=-1))[0][..., k:]
-    gap = xp.concat([inside, product(transpose(across), step)], axis=-2)
+    across = np.linalg.qr(np.concatenate([p, step - product(p, inside)], axis=-1))[0][..., k:]
+    gap = np.concatenate([inside, product(transpose(across), step)], axis=-2)
     batch = gap.shape[:-2]
-    c = _met(xp.reshape(gap, (math.prod(batch), *gap.shape[-2:])), weight)
-    return xp.concat([p, across], axis=-1), xp.reshape(c, (*batch, c.shape[-1]))
+    rows, columns = gap.shape[-2], len(_axes(k, gap.shape[-2] - k, weight)[0])
+    gap = gap.reshape(math.prod(batch), rows, k)
+    c = np.empty((len(gap), columns))
+    work = rows**2 * columns
+    count = max(1, SLICE // work)
+
+    def part(start: int, stop: int) -> None:
+        for low in range(start, stop, count):
+            here = slice(low, min(low + count, stop))
+            c[here] = _met(gap[here], weight)
+
+    over_rows(part, len(gap), TERMS * work, blas=True)
+    return np.concatenate([p, across], axis=-1), c.reshape(*batch, columns)
 
 
-def _met(gap: Any, weight: float) -> Any:
+def _met(gap: np.ndarray, weight: float) -> np.ndarray:
     """Coordinates (rows, columns) of the ways to the ends [1 0]^T + gap."""
-    xp, k, one = namespace(gap), gap.shape[-1], unit_like(gap)
-    m = gap.shape[-2] - k
-    numbers, found = xp.arange(gap.shape[0], device=gap.device), []
+    k, m, one = gap.shape[-1], gap.shape[-2] - gap.shape[-1], unit_like(gap)
+    numbers, found = np.arange(len(gap)), np.full_like(coordinates(gap, weight), math.nan)
     for longest in LONGEST:
         step = coordinates(gap, weight)
         c, missed = 0 * step, norm_of(gap)
@@ -167,18 +181,16 @@ def _met(gap: Any, weight: float) -> Any:
             nearer = size < missed
             c, missed = where(nearer[:, None], c + step, c), where(nearer, size, missed)
             met = ~nearer & ~(missed > ROUNDING)  # NaN is met as well
-            found.append((numbers[met], c[met]))
+            found[numbers[met]] = c[met]
             rest = numbers, gap, c, missed, step, left, nearer
             numbers, gap, c, missed, step, left, nearer = (x[~met] for x in rest)
-            if numbers.shape[0] == 0:
-                break
+            if len(numbers) == 0:
+                return found
             further = _at_most(longest, Velocities(c, k, m, weight).change(left))
             step = where(nearer[:, None], further, step / 2)
-            if bool(xp.all((norm(step) < missed / STUCK) & (missed > ROUNDING))):
+            if np.all((norm(step) < missed / STUCK) & (missed > ROUNDING)):
                 break
-    found.append((numbers, xp.full_like(coordinates(gap, weight), math.nan)))
-    numbers, c = (xp.concat(each) for each in zip(*found, strict=True))
-    return xp.take(c, xp.argsort(numbers), axis=0)
+    return found
 
 
 def _at_most(longest: float, step: Any) -> Any:

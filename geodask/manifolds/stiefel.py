@@ -23,6 +23,7 @@ from ..arrays.matrices import (
 from ..arrays.namespace import constant, dot, lane_sum, like, namespace, norm, wide
 from ..arrays.rotations import blocks_of_geodesic, carried_along, exponential
 from ..arrays.shooting import ROUNDING, Shots
+from ..arrays.threads import in_slices
 from ..errors import SpecError
 from .base import Rows
 from .orthonormal import Orthonormal
@@ -77,6 +78,7 @@ class Stiefel(Orthonormal):
     def norm(self, p: Any, u: Any) -> Any:
         return like(norm(self.to_frame(wide(p), wide(u))), p, u)
 
+    @in_slices
     def exp(self, p: Any, u: Any) -> Any:
         x = wide(p)
         a, w = _parts(x, wide(u))
@@ -98,6 +100,7 @@ class Stiefel(Orthonormal):
             u = u + found.change(y - self.exp(x, u))
         return like(self.to_tangent(x, u), p, q)
 
+    @in_slices
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         # p a + w leads along e^tW p e^tz for a skew-symmetric W. Of a vector e^tW v e^tz the
         # covariant derivative is e^tW (v' + turned(v)) e^tz: so v is the exponential of that.
