@@ -334,9 +334,13 @@ def test_ranks_are_within_their_bound(n: int, condition: float) -> None:
     assert (np.array(gaps) <= on.rank_bound(ranks, p, q)).all()
 
 
-@pytest.mark.parametrize(
-    "on", [gd.SPDAffineInvariant(3), gd.SPDLogEuclidean(3), gd.Simplex(9)], ids=str
-)
+SLICED = [
+    *(gd.SPDAffineInvariant(3), gd.SPDLogEuclidean(3), gd.Simplex(9)),
+    *(gd.Rotations(3), gd.Rotations(4), gd.Grassmann(5, 2), gd.StiefelCanonical(4, 2)),
+]
+
+
+@pytest.mark.parametrize("on", SLICED, ids=str)
 def test_slices_change_no_byte(on: gd.Manifold, monkeypatch: pytest.MonkeyPatch) -> None:
     p, q = on.random(40, 0), on.random(40, 1)
     u = on.log(p, q) / 8

@@ -15,6 +15,7 @@ from ..arrays.matrices import flat, flat_symmetric, product, transpose, unit_lik
 from ..arrays.namespace import dot, eps, lane_sum, like, namespace, norm, where, wide
 from ..arrays.rotations import arctangent, blocks_of_geodesic
 from ..arrays.series import atan
+from ..arrays.threads import in_slices
 from .base import Rows
 from .orthonormal import Orthonormal
 
@@ -68,15 +69,18 @@ class Grassmann(Orthonormal):
     def norm(self, p: Any, u: Any) -> Any:
         return norm(flat(u))
 
+    @in_slices
     def dist(self, p: Any, q: Any) -> Any:
         sines, cosines = _sines_and_cosines(wide(p), wide(q))
         return like(norm(namespace(sines).atan2(sines, cosines)), p, q)
 
+    @in_slices
     def exp(self, p: Any, u: Any) -> Any:
         x, step = wide(p), _across(wide(p), wide(u))
         along, across = blocks_of_geodesic(0 * (transpose(x) @ step), transpose(step) @ step)
         return like(orthonormal(x @ along + step @ across, 1), p, u)
 
+    @in_slices
     def log(self, p: Any, q: Any) -> Any:
         # In the basis of q nearest to that of p, sine and cosine of the angles are the parts across
         # and along p, and s (1 + c)^-1 is the tangent of their half, at most 1.
@@ -85,6 +89,7 @@ class Grassmann(Orthonormal):
         tangent = namespace(x).linalg.solve(unit_like(cosine) + transpose(cosine), sine)
         return like(2 * _across(x, arctangent(transpose(tangent))), p, q)
 
+    @in_slices
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         # As on the sphere: the reflections at p and then half-way take p to q and u along.
         basis = _alignment(p, q)

@@ -16,6 +16,7 @@ from ..arrays.matrices import flat, flat_skew, from_flat_skew, product, skew, tr
 from ..arrays.namespace import dot, eps, lane_sum, like, namespace, norm, root, sqrt, where, wide
 from ..arrays.rotations import turn, turn_back
 from ..arrays.series import atan
+from ..arrays.threads import in_slices
 from .base import Rows
 from .orthonormal import Orthonormal
 
@@ -81,17 +82,21 @@ class Rotations(Orthonormal):
     def norm(self, p: Any, u: Any) -> Any:
         return norm(flat(u)) / math.sqrt(2)
 
+    @in_slices
     def dist(self, p: Any, q: Any) -> Any:
         near, far = _half_tangents(wide(p), wide(q))
         angles = 2 * namespace(near).atan2(root(near), root(far))
         return like(norm(angles) / math.sqrt(self._copies), p, q)
 
+    @in_slices
     def exp(self, p: Any, u: Any) -> Any:
         return like(orthonormal(wide(p) @ turn(_body(p, u)), 1), p, u)
 
+    @in_slices
     def log(self, p: Any, q: Any) -> Any:
         return like(wide(p) @ _between(p, q), p, q)
 
+    @in_slices
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         half = turn(_between(p, q) / 2)
         return like(wide(p) @ half @ _body(p, u) @ half, p, q, u)
