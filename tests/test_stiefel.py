@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from mpmath import mp
 from scipy.integrate import solve_ivp
 
@@ -139,6 +140,17 @@ def test_where_no_way_is_found_there_is_nan(metric: type[Stiefel]) -> None:
     assert np.isnan(on.transport(p, q, on.random_tangent(p, 2))[1]).all()
     q[1] = np.nan
     assert np.isnan(on.dist(p, q)).tolist() == [False, True, False]
+
+
+@every_space
+def test_torch_knows_how_distances_grow(on: Stiefel) -> None:
+    """The gradient of dist^2 / 2 at q is minus the log of p there."""
+    p, q = on.random(20, seed=0), on.random(20, seed=1)
+    end = torch.tensor(q, requires_grad=True)
+    (on.dist(torch.tensor(p), end) ** 2 / 2).sum().backward()
+    v = on.random_tangent(q, seed=2)
+    slopes = (end.grad.numpy() * v).sum(axis=(1, 2))  # type: ignore[union-attr]
+    assert np.allclose(slopes, -on.inner(q, on.log(q, p), v), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("metric", METRICS)
