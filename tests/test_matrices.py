@@ -311,12 +311,12 @@ def test_pairs_by_compiled_loops_are_those_by_arrays() -> None:
         y[:5] = x[:5]
         a, b = on.features(x), on.features(y)
         rows, others = np.indices((30, 30)).reshape(2, -1)
-        found = pencils.pair_changes(a, rows, b, others)
-        taken = (pencils.Roots(*(part[at] for part in s)) for s, at in ((a, rows), (b, others)))
+        found = pencils.pair_logs(a, rows, b, others)
+        taken = (pencils.Sides(*(part[at] for part in s)) for s, at in ((a, rows), (b, others)))
         known = pencils._by_arrays(*taken)
         assert np.allclose(found, known, rtol=1e-12, atol=1e-12 * np.abs(known).max())
         assert (found[rows == others][:5] == 0).all()
-        assert np.array_equal(found, pencils.pair_changes(b, others, a, rows))
+        assert np.array_equal(found, pencils.pair_logs(b, others, a, rows))
 
 
 @pytest.mark.parametrize("condition", [1e1, 1e6, 1e10])
@@ -332,6 +332,20 @@ def test_ranks_are_within_their_bound(n: int, condition: float) -> None:
         true = [on.exact_rank(decimals(a), decimals(b)) for a, b in zip(p, q, strict=True)]
         gaps = [float(abs(Decimal(r) - t)) for r, t in zip(ranks.tolist(), true, strict=True)]
     assert (np.array(gaps) <= on.rank_bound(ranks, p, q)).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e12])
+def test_ranks_of_unlike_matrices_are_those_of_distances(scale: float) -> None:
+    """Ill-conditioned in other axes each, and in other units: against Decimals."""
+    on, rng = gd.SPDAffineInvariant(4), np.random.default_rng(0)
+    p, q = (with_spectra(10.0 ** rng.uniform(-8, 0, (6, 4)), 6, seed) for seed in (1, 2))
+    q = scale * q
+    ranks = on.rank(p, q)
+    assert np.allclose(ranks, on.dist(p, q) ** 2, rtol=1e-13)
+    with localcontext() as context:
+        context.prec = 60
+        true = [on.exact_rank(decimals(a), decimals(b)) for a, b in zip(p, q, strict=True)]
+    assert np.allclose(ranks, np.array(true, float), rtol=1e-8)
 
 
 SLICED = [

@@ -54,15 +54,24 @@ def pencil(p: Any, q: Any) -> Pencil:
     own, other = cholesky(p), cholesky(q)
     ratios = xp.log2(diagonal(other) / diagonal(own))
     power = xp.round(xp.mean(ratios, axis=-1))[..., None, None]
+    return Pencil(own, other, *scaled_step(p, q, power), power)
+
+
+def scaled_step(p: Any, q: Any, power: Any) -> tuple[Any, Any]:
+    """L and e."""
     p, q = 2.0**power * p, 2.0**-power * q
     low = cholesky(p + q)
-    return Pencil(own, other, low, carried(low, q - p), power)
+    return low, carried(low, q - p)
 
 
 def logs_between(p: Any, q: Any) -> Any:
     """The logarithms of the eigenvalues of p^-1 q (..., n): infinite where float64 loses one beside
     another."""
-    values, power = steps_between(p, q)
+    return logs_of(*steps_between(p, q))
+
+
+def logs_of(values: Any, power: Any) -> Any:
+    """The same from the eigenvalues of e, and log2 c (..., 1)."""
     xp = namespace(values)
     lost = xp.abs(values) >= 1
     logs = 2 * xp.atanh(where(~lost, values, 0.0)) + math.log(4) * power

@@ -1,15 +1,16 @@
-"""How pairs of symmetric positive definite matrices differ: eigenvalues of p^-1 (q - p).
-
-They keep their digits where p and q are close, as those of p^-1 q do not.
+"""How pairs of many symmetric positive definite matrices differ, in the axes that each has in
+common: as `common_axes`, from what is known of every matrix before.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
 from . import eigen, factors
-from .matrices import LARGEST, WORK, congruent, descends, eigvalsh
+from .common_axes import logs_of, scaled_step
+from .matrices import LARGEST, WORK, cholesky, descends, diagonal, eigvalsh
 from .namespace import LANES, host_views, namespace, read_only
 from .threads import over_rows
 from .vectors import vectors
@@ -17,73 +18,92 @@ from .vectors import vectors
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
-class Roots(NamedTuple):
-    """Matrices, with what `pair_changes` needs again and again of each."""
+class Sides(NamedTuple):
+    """Matrices, with what pairs need of each."""
 
     points: Any
-    inverse: Any
-    """Those of the Cholesky factors: L^-1 for p = L L^T."""
+    level: Any
+    """(rows,) The mean of log2 of the diagonals of Cholesky factors; NaN where there is none."""
     condition: Any
     """(rows,) The largest eigenvalue over the least."""
 
 
-def pair_changes(a: Roots, rows: Any, b: Roots, others: Any) -> Any:
-    """Those of the pairs p = a[rows[c]] and q = b[others[c]], or of q and p: (pairs, n), float64.
+def level(p: Any) -> Any:
+    """That of matrices: (*batch,)."""
+    xp = namespace(p)
+    return xp.mean(xp.log2(diagonal(cholesky(p))), axis=-1)
 
-    From the better conditioned side; where both are as good, from the one that is less at the first
-    entry that differs: so the order of a pair does not count.
+
+def pair_logs(a: Sides, rows: Any, b: Sides, others: Any) -> Any:
+    """The logarithms of the eigenvalues of p^-1 q, or all of them with the other sign, of the pairs
+    p = a[rows[c]], q = b[others[c]]: (pairs, n), float64; infinite as those of `common_axes`.
+
+    From the one that is less at the first entry that differs: so the order of a pair does not
+    count.
     """
     views, n = host_views(*a, rows, *b, others), a.points.shape[-1]
     if n > LARGEST or views is None:
         return _by_arrays(_taken(a, rows), _taken(b, others))
-    a_points, a_inverse, a_condition, rows, *theirs, others = map(read_only, views)
-    ours, theirs = Roots(a_points, a_inverse, a_condition), Roots(*theirs)
-    values = np.empty((len(rows), n))
+    ours, rows, theirs, others = _sides(views)
+    logs = np.empty((len(rows), n))
 
     def part(start: int, stop: int) -> None:
         pairs = slice(start, stop)
-        _pair_changes(ours, rows[pairs], theirs, others[pairs], values[pairs])
+        _pair_logs(ours, rows[pairs], theirs, others[pairs], logs[pairs])
 
-    over_rows(part, len(values), WORK * n * n)
-    return namespace(a.points).asarray(values)
-
-
-def _taken(x: Roots, at: Any) -> Roots:
-    return Roots(*(namespace(part).take(part, at, axis=0) for part in x))
+    over_rows(part, len(logs), WORK * n * n)
+    return namespace(a.points).asarray(logs)
 
 
-def _by_arrays(p: Roots, q: Roots) -> Any:
+def _sides(views: list[np.ndarray]) -> tuple[Sides, np.ndarray, Sides, np.ndarray]:
+    *ours, rows, points, levels, condition, others = map(read_only, views)
+    return Sides(*ours), rows, Sides(points, levels, condition), others
+
+
+def _taken(x: Sides, at: Any) -> Sides:
+    return Sides(*(namespace(part).take(part, at, axis=0) for part in x))
+
+
+def _by_arrays(p: Sides, q: Sides) -> Any:
     xp = namespace(p.points)
-    step = q.points - p.points
-    turned = (p.condition > q.condition) | ((p.condition == q.condition) & descends(step))
+    turned = descends(q.points - p.points)
+    power = xp.round(xp.where(turned, p.level - q.level, q.level - p.level))[..., None]
     turned = turned[..., None, None]
-    side = xp.where(turned, q.inverse, p.inverse)
-    return eigvalsh(congruent(side, xp.where(turned, -step, step)))
+    less = xp.where(turned, q.points, p.points), xp.where(turned, p.points, q.points)
+    return logs_of(eigvalsh(scaled_step(*less, power[..., None])[1]), power)
 
 
-# --- the compiled loops ---------------------------------------------------------------------------
+# --- the compiled loop ----------------------------------------------------------------------------
 
 
 @compiled
-def _pair_changes(a, rows, b, others, values):
-    n = values.shape[1]
-    side, step, spare = vectors((n, n)), vectors((n, n)), vectors((n, n))
+def _pair_logs(a, rows, b, others, logs):
+    n = logs.shape[1]
+    low, step, powers = vectors((n, n)), vectors((n, n)), np.empty(LANES)
     none, room = vectors((0, 0)), eigen.room_for(n)
-    for first in range(0, len(values), LANES):
+    for first in range(0, len(logs), LANES):
         for lane in range(LANES):
-            c = min(first + lane, len(values) - 1)
+            c = min(first + lane, len(logs) - 1)
             i, j = rows[c], others[c]
-            p, q, inverse = a.points[i], b.points[j], a.inverse[i]
-            same = a.condition[i] == b.condition[j]
-            if a.condition[i] > b.condition[j] or (same and _is_larger(p, q)):
-                p, q, inverse = q, p, b.inverse[j]
+            p, q, power = a.points[i], b.points[j], b.level[j] - a.level[i]
+            if _is_larger(p, q):
+                p, q, power = q, p, -power
+            powers[lane] = np.rint(power)
+            up, down = 2.0 ** powers[lane], 2.0 ** -powers[lane]
             for k in range(n):
                 for m in range(n):
-                    side.array[k, m, lane] = inverse[k, m]
-                    step.array[k, m, lane] = q[k, m] - p[k, m]
-        factors.turn(side, step, spare)
+                    own, beside = up * p[k, m], down * q[k, m]
+                    low.array[k, m, lane], step.array[k, m, lane] = own + beside, beside - own
+        factors.factor(low)
+        factors.carry(low, step)
         eigen.solve(step, none, room)
-        eigen.give(room, first, values)
+        eigen.give(room, first, logs)
+        for lane in range(min(LANES, len(logs) - first)):
+            for k in range(n):
+                e = logs[first + lane, k]
+                # The library's own, one by one: arrays of it depend on where a number stands.
+                log = 2 * math.atanh(e) if abs(e) < 1 else math.inf + 0 * e
+                logs[first + lane, k] = log + math.log(4) * powers[lane]
 
 
 @compiled

@@ -18,13 +18,13 @@ from ..arrays.matrices import (
     symmetric,
 )
 from ..arrays.namespace import lane_sum, like, namespace, norm, sqrt, where, wide
-from ..arrays.pencils import Roots, pair_changes
+from ..arrays.pencils import Sides, level, pair_logs
 from ..arrays.series import sinhc
 from ..arrays.symmetric import EXPM1, LOG, LOG1P, of
 from ..arrays.threads import in_slices
 from .base import Rows
 from .charts import ORDER
-from .shadowed import Shadowed
+from .shadowed import LAST_DIGITS, Shadowed
 from .spd import SPD
 
 CENTRED = 256
@@ -137,17 +137,17 @@ class SPDAffineInvariant(SPD, Shadowed):
 
     # --- exact neighbours -----------------------------------------------------------------------
 
-    def features(self, x: Any) -> Roots:
+    def features(self, x: Any) -> Sides:
         p = self.canonical(x)
         least, largest = lowest_and_highest(p)
-        sound = (least > 0)[..., None, None]
+        sound = least > 0
         xp = namespace(p)
         unit = xp.eye(self.n, dtype=p.dtype, device=p.device)
-        inverse = lower_inverse(cholesky(xp.where(sound, p, unit)))
-        return Roots(p, where(sound, inverse, math.nan), largest / least)
+        found = level(xp.where(sound[..., None, None], p, unit))
+        return Sides(p, where(sound, found, math.nan), largest / least)
 
     def rank(self, p: Any, q: Any) -> Any:
-        """The squared distance, from the better conditioned side: so it is symmetric."""
+        """The squared distance, whatever the order of the two."""
         xp = namespace(p, q)
         a, b = (self.features(xp.reshape(x, (-1, *self.point_shape))) for x in (p, q))
         counts = [xp.arange(math.prod(x.shape[:-2]), device=x.device) for x in (p, q)]
@@ -159,8 +159,8 @@ class SPDAffineInvariant(SPD, Shadowed):
     def pair_ranks(self, x: Rows, rows: Any, y: Rows, others: Any) -> Any:
         return self._ranks(x.features, rows, y.features, others)
 
-    def _ranks(self, a: Roots, rows: Any, b: Roots, others: Any) -> Any:
-        logs = _logs_beside_1(pair_changes(a, rows, b, others))
+    def _ranks(self, a: Sides, rows: Any, b: Sides, others: Any) -> Any:
+        logs = pair_logs(a, rows, b, others)
         return lane_sum(logs * logs)
 
     def rank_to_dist(self, rank: Any) -> Any:
@@ -174,19 +174,18 @@ class SPDAffineInvariant(SPD, Shadowed):
 
     def rank_bound(self, rank: Any, p: Any, q: Any) -> Any:
         xp = namespace(p)
-        condition = xp.minimum(*(_condition(each) for each in (p, q)))
-        return self.rank_error(rank) + self.rank_spread(rank, self._off(rank, condition))
+        condition = xp.maximum(*(_condition(each) for each in (p, q)))
+        return self.rank_error(rank) + self.rank_spread(rank, self._off(rank**0.5, condition))
 
-    def _off(self, rank: Any, condition: Any) -> Any:
-        """How far a computed distance may be off.
+    def _off(self, dist: Any, condition: Any) -> Any:
+        """How far a computed distance may be off, where the sum of both sides has a condition.
 
-        What is turned by L^-1 errs by so many roundings of its norm, times the condition of L
-        squared, and its eigenvalues by as much (Golub and Van Loan, Matrix computations, 2013,
-        8.7.2; `arrays.eigen` says how much less it was found to be); these lie between e^-dist and
-        e^dist, so a logarithm errs by e^(2 dist) as much.
+        What is turned by the L^-1 of this sum errs by so many roundings of its norm, times the
+        condition, and its eigenvalues e by as much (Golub and Van Loan, Matrix computations, 2013,
+        8.7.2; `arrays.eigen` says how much less it was found to be). l = 2 atanh(e), at most dist
+        and log 2 for what their scale is off, errs by 2 cosh^2(l / 2) <= 2 e^l as much.
         """
-        xp = namespace(rank)
-        return self._roundings * condition * xp.exp(2 * rank**0.5)
+        return 4 * self._roundings * condition * namespace(dist).exp(dist)
 
     @property
     def _roundings(self) -> float:
@@ -201,7 +200,9 @@ class SPDAffineInvariant(SPD, Shadowed):
     # --- the lower bound ------------------------------------------------------------------------
 
     def dist_error(self, dist: Any, x: Rows) -> Any:
-        return self._off(dist * dist, x.features.condition) + 2.0**-49 * dist
+        # Added to one side, the other has a condition that is 2 e^dist times its own at most.
+        xp = namespace(dist)
+        return self._off(dist, 2 * xp.exp(dist) * x.features.condition) + LAST_DIGITS * dist
 
     def aim(self, x: Rows) -> Any:
         """L^-1 for the mean of some queries, or nearly."""
@@ -222,14 +223,6 @@ class SPDAffineInvariant(SPD, Shadowed):
 
 def _factor(p: Any) -> Any:
     return cholesky(wide(p))
-
-
-def _logs_beside_1(values: Any) -> Any:
-    """log(1 + values), infinite where an eigenvalue is lost among the rounding of the largest: then
-    two matrices lie farther apart than float64 can tell."""
-    xp = namespace(values)
-    lost = values <= -1
-    return where(~lost, xp.log1p(where(~lost, values, 0.0)), math.inf)
 
 
 def _condition(p: Any) -> Any:
