@@ -1,11 +1,13 @@
 """Spaces of matrices with orthonormal columns, against mpmath, scipy and each other."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.linalg
-from mpmath import mp
+import torch
+from mpmath import mp, mpf
 
 import geodask as gd
 from geodask import testing
@@ -168,3 +170,20 @@ def test_no_motion_from_the_left_changes_the_metric_of_motions() -> None:
     assert on.dist(p, q) == pytest.approx(np.hypot(turns, np.linalg.norm(ahead) / 2), rel=1e-14)
     with pytest.raises(gd.SpecError, match="positive finite weight"):
         gd.RigidMotions(3, weight=0.0)
+
+
+@pytest.mark.parametrize("on", [gd.Rotations(4), gd.Rotations(5), gd.Grassmann(4, 2)], ids=str)
+@pytest.mark.parametrize("xp", [np, torch], ids=lambda xp: xp.__name__)
+def test_a_row_that_is_not_known_takes_no_other_with_it(on: gd.Manifold, xp: Any) -> None:
+    p, q = on.random(5, 0), on.random(5, 1)
+    known = on.dist(p, q)
+    q[2, 0, 0], known[2] = np.nan, np.nan
+    found = np.asarray(on.dist(xp.asarray(p), xp.asarray(q)))
+    assert np.allclose(found, known, rtol=1e-14, equal_nan=True)
+
+
+def test_angles_of_many_turns_come_home() -> None:
+    x = np.array([[1e16], [-1e16], [1e20], [3.5], [9.5], [-12.6], [1e3]])
+    with mp.workdps(60):
+        true = [[float(mp.atan2(mp.sin(mpf(a)), mp.cos(mpf(a))))] for a in x[:, 0]]
+    assert np.allclose(gd.Torus(1).project(x), true, rtol=4e-16, atol=0)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_torch_array
 
-from .matrices import is_finite, product, svd, transpose, unit_like
+from .matrices import finite_or_unit, is_finite, product, svd, transpose, unit_like
 from .namespace import namespace, where
 
 STEPS = 5
@@ -59,9 +59,12 @@ def nearest(x: Any, proper: bool = False, least: float = 0.0) -> Any:
 
 def singular_values(x: Any) -> Any:
     """Singular values, the largest first, as `eigh`: (..., k)."""
+    xp, known, x = namespace(x), is_finite(x), finite_or_unit(x)
     if is_torch_array(x) and x.device.type == "cpu" and not x.requires_grad:
-        return namespace(x).asarray(np.linalg.svd(x.numpy(), compute_uv=False))
-    return namespace(x).linalg.svdvals(x)
+        found = xp.asarray(np.linalg.svd(x.numpy(), compute_uv=False))
+    else:
+        found = xp.linalg.svdvals(x)
+    return where(known[..., None], found, math.nan)
 
 
 def uniform(shape: tuple[int, ...], seed: int) -> np.ndarray:

@@ -42,9 +42,12 @@ class Torus(Shadowed):
 
     def project(self, x: Any) -> Any:
         """The same angles, less whole turns."""
-        y = wide(x)
-        turns = namespace(y).round(y / TURN[0])
-        return like((y - turns * TURN[0]) - turns * TURN[1], x)
+        xp, y = namespace(x), wide(x)
+        turns = xp.round(y / TURN[0])
+        # Of one turn or two the product is exact; of more, sines and cosines know the rest.
+        near = xp.abs(turns) <= 2
+        less = (y - turns * TURN[0]) - turns * TURN[1]
+        return like(xp.where(near, less, xp.atan2(xp.sin(y), xp.cos(y))), x)
 
     def to_tangent(self, p: Any, v: Any) -> Any:
         return v
