@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from array_api_compat import is_torch_array
 
-from .matrices import congruent, eigh, norm_of, product, spanned, symmetric, transpose
-from .namespace import eps, namespace, where
+from .columns import orthonormal
+from .matrices import cholesky, congruent, eigh, norm_of, product, spanned, symmetric, transpose
+from .namespace import eps, namespace, norm, where
 from .series import sinhc
 
 
@@ -79,6 +80,19 @@ Axes = tuple[Any, Any]
 """Eigenvalues (..., n) and vectors (..., n, n)."""
 
 
+def definite(p: Any) -> Axes:
+    """Of positive definite matrices, small eigenvalues to more digits than `eigh` has of them.
+
+    For the factor L of p = L L^T and the axes V that are found, the rows of V^T L are as long as
+    the roots of eigenvalues. Where rounding of V by e mixes the longest one s into a row r, across
+    it, the square of its length changes by e^2 s^2, a share of e^2 times the condition; what `eigh`
+    loses of it is e s^2. What is left is the error of L, that of very few roundings of p.
+    """
+    vectors = orthonormal(eigh(p)[1], 1)  # to the last digit, of which rotations cost some
+    roots = norm(transpose(vectors) @ cholesky(p))
+    return roots * roots, vectors
+
+
 def of(function: Function, p: Any, axes: Axes | None = None) -> Any:
     """The function of symmetric matrices p, whose axes the caller may know better than p tells."""
     if is_torch_array(p) and p.requires_grad:
@@ -100,7 +114,7 @@ def along(function: Function, p: Any, u: Any, axes: Axes | None = None) -> Any:
     return congruent(vectors, inside)
 
 
-def step(function: Function, p: Any, q: Any) -> Any:
+def step(function: Function, p: Any, q: Any, axes: tuple[Axes, Axes] | None = None) -> Any:
     """f(q) - f(p), with the digits of q - p where that is small.
 
     It is V (f[a_i, b_j] * V^T (q - p) W) W^T for the eigenvalues and vectors a, V of p and b, W of
@@ -110,13 +124,26 @@ def step(function: Function, p: Any, q: Any) -> Any:
     if is_torch_array(p) and (p.requires_grad or q.requires_grad):
         return of(function, q) - of(function, p)
     xp = namespace(p, q)
-    (a, v), (b, w) = eigh(p), eigh(q)
+    (a, v), (b, w) = axes or (eigh(p), eigh(q))
     a, b, back = a[..., :, None], b[..., None, :], transpose(v)
     apart = norm_of(q - p)[..., None, None]
     near = apart <= xp.abs(a) + xp.abs(b)
     inside = function.difference(b, a) * (back @ (q - p) @ w)
     inside = xp.where(near, inside, (function.value(b) - function.value(a)) * (back @ w))
     return symmetric(product(v @ inside, transpose(w)))
+
+
+def between_logs(p: Any, q: Any, u: Any, axes: tuple[Axes, Axes]) -> Any:
+    """The symmetric matrices that change log q as u changes log p.
+
+    From the axes of p straight to those of q: matrices between them, where all entries are as large
+    as the least eigenvalue makes some, would be rounded by what others do not have.
+    """
+    if is_torch_array(p) and (p.requires_grad or q.requires_grad or u.requires_grad):
+        return along(EXP, of(LOG, q), along(LOG, p, u))
+    (a, v), (b, w) = axes
+    inside = congruent(transpose(w) @ v, differences(LOG, a) * congruent(transpose(v), u))
+    return congruent(w, inside / differences(LOG, b))
 
 
 def differences(function: Function, values: Any) -> Any:

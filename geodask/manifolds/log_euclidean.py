@@ -7,8 +7,8 @@ from typing import Any, final
 
 from ..arrays.decimals import logarithm, symmetric
 from ..arrays.matrices import flat_symmetric, from_flat, lowest_and_highest
-from ..arrays.namespace import like, namespace, norm, wide
-from ..arrays.symmetric import EXP, LOG, along, of, step
+from ..arrays.namespace import constant, like, namespace, norm, where, wide
+from ..arrays.symmetric import EXP, LOG, along, between_logs, definite, of, step
 from .euclidean import Euclidean
 from .isometric import Isometric
 from .spd import SPD
@@ -29,31 +29,42 @@ class SPDLogEuclidean(SPD, Isometric):
         return Euclidean(self.dim)
 
     def to_image(self, p: Any) -> Any:
-        return flat_symmetric(of(LOG, p))
+        return flat_symmetric(of(LOG, p, _axes(p)))
 
     def from_image(self, x: Any) -> Any:
         return of(EXP, from_flat(x, self.n))
 
     def push(self, p: Any, u: Any) -> Any:
         xp = namespace(p, u)
-        return flat_symmetric(along(LOG, p + xp.zeros_like(u), u + xp.zeros_like(p)))
+        p, u = p + xp.zeros_like(u), u + xp.zeros_like(p)
+        return flat_symmetric(along(LOG, p, u, _axes(p)))
 
     def pull(self, p: Any, y: Any) -> Any:
         y = from_flat(y, self.n)
         xp = namespace(p, y)
-        return along(EXP, of(LOG, p + xp.zeros_like(y)), y + xp.zeros_like(p))
+        p, y = p + xp.zeros_like(y), y + xp.zeros_like(p)
+        values, vectors = axes = _axes(p)
+        return along(EXP, of(LOG, p, axes), y, (xp.log(values), vectors))
 
-    # --- geometry: of differences of logarithms, which keep their digits where points are close --
+    # --- geometry: of differences, which keep their digits where points are close ---------------
 
     def dist(self, p: Any, q: Any) -> Any:
-        return like(norm(self._step(wide(p), wide(q))), p, q)
+        return like(norm(_step(wide(p), wide(q))), p, q)
+
+    def exp(self, p: Any, u: Any) -> Any:
+        # Short of the length of 1, no entry of the change is much larger than what it leads to.
+        x, y = self.to_image(wide(p)), self._pushed(p, u)
+        log, turned = from_flat(x, self.n), from_flat(x + y, self.n)
+        near = wide(p) + step(EXP, log, turned)
+        return like(where((norm(y) < 1)[..., None, None], near, of(EXP, turned)), p, u)
 
     def log(self, p: Any, q: Any) -> Any:
         p_wide = wide(p)
-        return like(self.pull(p_wide, self._step(p_wide, wide(q))), p, q)
+        return like(self.pull(p_wide, _step(p_wide, wide(q))), p, q)
 
-    def _step(self, p: Any, q: Any) -> Any:
-        return flat_symmetric(step(LOG, p, q))
+    def transport(self, p: Any, q: Any, u: Any) -> Any:
+        x, y = wide(p), wide(q)
+        return like(between_logs(x, y, wide(u), (_axes(x), _axes(y))), p, q, u)
 
     # --- exact neighbours -----------------------------------------------------------------------
 
@@ -69,3 +80,11 @@ class SPDLogEuclidean(SPD, Isometric):
         n, root = range(self.n), Decimal(2).sqrt()
         log = logarithm(symmetric(p))
         return [log[i][j] * (1 if i == j else root) for i in n for j in range(i + 1)]
+
+
+def _axes(p: Any) -> Any:
+    return definite(constant(p))
+
+
+def _step(p: Any, q: Any) -> Any:
+    return flat_symmetric(step(LOG, p, q, (_axes(p), _axes(q))))
