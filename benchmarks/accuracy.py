@@ -10,8 +10,8 @@ and subspaces, where also what is not tangent counts. Each number is the largest
 "rounded" is the error of the truth itself, rounded to the dtype, and at least half its epsilon:
 only who answers in a wider one does better. "condition" is what nobody can help who gets rows that
 have been rounded: four times every entry of a row is moved by half an epsilon of itself, up or down
-by chance; the largest error of the truth of moved rows, taken as an answer to the row, is added to
-"rounded" of that row.
+by chance, and the truth of moved rows is taken as an answer to the row. To the largest error of
+these is added that of four truths of the row whose own entries are moved so, or "rounded".
 
 Claims, for each row and each regime:
 
@@ -171,21 +171,29 @@ def _errors(truth: Truth, verb: str, inputs: Inputs, verbs: dict[str, Verbs]) ->
         }
         found["rounded"] = np.maximum(found["rounded"], unit)
         moved = [_moved(truth, verb, unit, *row) for row in zip(rows, true, strict=True)]
-    found["condition"] = found["rounded"] + moved
+    found["condition"] = np.maximum(found["rounded"], [of for _, of in moved])
+    found["condition"] += [given for given, _ in moved]
     found["times"] = found[OURS] / found["condition"]
     return {name: float(np.max(errors)) for name, errors in found.items()}
 
 
-def _moved(truth: Truth, verb: str, unit: float, given: tuple[Vector, ...], true: Any) -> float:
-    """How far off what is true of the rows is, where entries have been rounded."""
-    rng, errors = np.random.default_rng(0), []
+def _moved(
+    truth: Truth, verb: str, unit: float, given: tuple[Vector, ...], true: Any
+) -> tuple[float, float]:
+    """The largest errors of the truth of moved rows, and of the truth where itself is moved."""
+    rng, of_rows, of_truth = np.random.default_rng(0), [], []
+
+    def moved(row: Vector) -> Vector:
+        return [a * (1 + unit * int(rng.choice((-1, 1)))) for a in row]
+
+    def entries(found: Any) -> Vector:
+        return [found] if verb == "dist" else found
+
     for _ in range(MOVES):
-        rows = [[a * (1 + unit * int(rng.choice((-1, 1)))) for a in row] for row in given]
-        found = getattr(truth, verb)(*rows)
-        errors.append(
-            _error(truth, verb, found if isinstance(found, list) else [found], true, given)
-        )
-    return max(errors)
+        there = getattr(truth, verb)(*map(moved, given))
+        of_rows.append(_error(truth, verb, entries(there), true, given))
+        of_truth.append(_error(truth, verb, moved(entries(true)), true, given))
+    return max(of_rows), max(of_truth)
 
 
 def _answer(method: Verb, given: tuple[np.ndarray, ...], like: np.ndarray) -> np.ndarray:

@@ -19,8 +19,9 @@ regimes, against mpmath, from the rows as they are stored.
 - **error**: of dist relative; of exp the distance from the true point over 1 + the length of the
   tangent; of log and transport the length of the difference over the length of the truth.
 - **rounding**: that of the truth itself, rounded to the dtype, and at least half its epsilon.
-- **condition**: what roundings of the rows alone make of the truth, four times half an epsilon of
-  every entry up or down, and that rounding. Nobody who gets rounded rows can promise less.
+- **condition**: what roundings of the rows make of the truth, four times half an epsilon of every
+  entry up or down, and what as many roundings of the answer do. Nobody can promise less who gets
+  rounded rows and returns such.
 - **times**: the largest error of geodask in conditions, row by row. It is claimed to be at most 10.
 - **peer**: where another library answers as well, geodask is claimed to be off at most twice as far
   as the best of them, or twice the rounding where one does better.
