@@ -12,7 +12,7 @@ from ..arrays.namespace import dot, is_host, like, namespace, norm, root, wide, 
 from ..arrays.threads import over_rows
 from .coordinates import Vectors
 from .difference import Weighted, WeightedDifference
-from .radial import reflect, unit_or_zero
+from .radial import twice_reflected, unit_or_zero
 from .rounds import conformal_connection
 
 STRIP_ROWS = 128
@@ -113,10 +113,11 @@ class Conformal(WeightedDifference):
 
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         # The translation along the geodesic is two reflections: in the hyperplane across it at p,
-        # and in the one half-way, an inversion that takes p to q along the line through both. As
-        # reflections they keep lengths however the points are rounded.
-        chord = unit_or_zero(wide(q) - wide(p))
-        turned = reflect(reflect(wide(u), self._direction(p, q)), chord)
+        # and in the one half-way, an inversion that takes p to q along the line through both. The
+        # normals are those of `_direction` and the chord, which differ by |q - p|^2 w(p) bend(p).
+        step = wide(q) - wide(p)
+        bent = (norm(step) * self.weight(p))[..., None] * wide(self.bend(p))
+        turned = twice_reflected(wide(u), unit_or_zero(step), bent)
         return like(turned * (self.weight(p) / self.weight(q))[..., None], p, q, u)
 
     def _half_sinh(self, p: Any, q: Any) -> Any:

@@ -9,27 +9,33 @@ Everything is float64, and in forms that cancel nothing.
 
 from typing import Any
 
-from ..arrays.namespace import dot, namespace, norm, where
+from ..arrays.namespace import dot, namespace, norm, root, where
 from ..arrays.series import sinhc
 
 
 def exp(direction: Any, radius: Any, along: Any, across: Any) -> tuple[Any, Any]:
-    """Direction and radius of the point reached with an initial velocity.
+    """Direction and radius of the point reached with an initial velocity."""
+    return split(end(direction, radius, along, across), direction)
 
-    With t its length and a = along / t, the new point is sinh(r') n' = C n + sinh(t) / t across,
-    C = cosh t sinh r + a sinh t cosh r, which inwards is sinh(r - t) + (1 + a) sinh t cosh r.
+
+def end(direction: Any, radius: Any, along: Any, across: Any) -> Any:
+    """The same point as sinh of its radius times its direction, the hyperboloid's coordinates.
+
+    With t the length of the velocity and a = along / t, it is C n + sinh(t) / t across, where C =
+    cosh t sinh r + a sinh t cosh r. Inwards, where these may cancel, they are sinh(r - t) + (1 + a)
+    sinh t cosh r; elsewhere both parts of the velocity are stretched by the same number.
     """
     xp = namespace(along)
     size = norm(across)
     t = whole(along, across)
     safe = where(t > 0, t, 1.0)
     cosine, sine = along / safe, size / safe
-    inwards = cosine < 0
+    inwards = (cosine < 0) & (2 * xp.tanh(radius) > -cosine * xp.tanh(t))
     out = where(~inwards, t, 0.0)  # nothing overflows in the branch that is not taken
-    outward = xp.cosh(out) * xp.sinh(radius) + cosine * xp.sinh(out) * xp.cosh(radius)
+    outward = xp.cosh(out) * xp.sinh(radius) + sinhc(out) * along * xp.cosh(radius)
     more = (sine * xp.sinh(t)) * (sine * xp.cosh(radius)) / (1 + xp.abs(cosine))
     ahead = xp.where(inwards, xp.sinh(radius - t) + more, outward)
-    return split(ahead[..., None] * direction + sinhc(t)[..., None] * across, direction)
+    return ahead[..., None] * direction + sinhc(t)[..., None] * across
 
 
 def towards(direction: Any, radius: Any, step: Any, far: Any) -> tuple[Any, Any]:
@@ -103,6 +109,22 @@ def reflect(u: Any, normal: Any) -> Any:
     square = dot(normal, normal)
     share = 2 * dot(normal, u) / where(square > 0, square, 1.0)
     return u - share[..., None] * normal
+
+
+def twice_reflected(u: Any, normal: Any, change: Any) -> Any:
+    """u reflected in the hyperplane across ``normal`` - ``change`` and then in that across the unit
+    vector ``normal``, or across none of both.
+
+    For normals c - k and c, with m = |c - k|, the first, once of length 1, is off the second by
+    d = (k + (m - 1) c) / m, and (m - 1) (m + 1) = |k|^2 - 2 <c, k>. With a = c - d the reflections
+    make u + 2 <a, u> d - 2 (<d, u> + |d|^2 <a, u>) c: where d is short, so is all that is rounded.
+    """
+    longer = dot(change, change) - 2 * dot(normal, change)
+    size = root(1 + longer)
+    step = (change + (longer / (size + 1))[..., None] * normal) / size[..., None]
+    along = dot(normal - step, u)
+    back = dot(step, u) + dot(step, step) * along
+    return u + 2 * (along[..., None] * step - back[..., None] * normal)
 
 
 def unit_or_zero(v: Any) -> Any:
