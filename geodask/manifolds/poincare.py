@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from ..arrays.doubled import one_minus_square
-from ..arrays.namespace import dot, eps, is_host, like, namespace, where, widen
+from ..arrays.namespace import dot, eps, is_host, like, namespace, norm, where, widen
 from ..arrays.threads import over_rows
 from . import radial
 from .conformal import Conformal
@@ -106,10 +106,23 @@ class PoincareBall(Conformal):
         return out
 
     def exp(self, p: Any, u: Any) -> Any:
-        # Not p + tanh(t) u / |u|, whose roundings may lie outside the ball.
+        # The Möbius sum of p and y = tanh(t / 2) u / |u|, as a difference from p: Q(p) (y + |y|^2
+        # p) / D with D = 1 + 2 <p, y> + |p|^2 |y|^2 has the digits of p. Where the geodesic turns
+        # back, and D is small, or rounding leads out of the ball, what is seen from the origin.
+        xp, x = namespace(p, u), self.canonical(p)
         direction, radius = self.to_polar(p)
-        tangent = radial.parts(direction, self.to_frame(p, u))
-        return like(self.from_polar(*radial.exp(direction, radius, *tangent)), p, u)
+        v = self.to_frame(p, u)
+        far = self.from_polar(*radial.exp(direction, radius, *radial.parts(direction, v)))
+        half = norm(v) / 2
+        some = where(half > 0, half, 1.0)
+        y = (where(half > 0, xp.tanh(some) / some, 1.0) / 2)[..., None] * v
+        square = dot(y, y)
+        over = 1 + 2 * dot(x, y) + dot(x, x) * square
+        ahead = over > 0.25
+        over = self.weight(p) * where(ahead, over, 1.0)
+        near = x + (y + square[..., None] * x) / over[..., None]
+        inside = _left_to_rim(near) > 0
+        return like(xp.where((ahead & inside)[..., None], near, far), p, u)
 
     def add_logs(self, p: np.ndarray, x: np.ndarray, weights: np.ndarray, sums: np.ndarray) -> None:
         from ..arrays.logs import ball_logs
