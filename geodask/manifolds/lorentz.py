@@ -5,13 +5,16 @@ from decimal import Decimal
 from typing import Any, ClassVar, final
 
 from ..arrays import doubled
-from ..arrays.namespace import dot, eps, like, namespace, norm, root, where
+from ..arrays.namespace import dot, eps, like, namespace, norm, root, where, wide
 from ..arrays.polar import polar, polar_step
 from . import radial
 from .coordinates import SpaceCoordinates
 from .difference import Weighted, WeightedDifference
 from .framed import Framed
 from .hyperbolic import Hyperbolic
+
+NEAR = 4
+"""|q - p| (p_0 + q_0) up to which flat products are rounded by few roundings of the length of u."""
 
 
 @final
@@ -95,6 +98,22 @@ class Lorentz(Framed, WeightedDifference):
         direction, radius = self.to_polar(p)
         space = self.canonical(p)[..., 1:]
         return namespace(space).where((radius > 0)[..., None], space, direction), radius
+
+    def exp(self, p: Any, u: Any) -> Any:
+        # Without the radius of the end, whose sinh would be off as often as it is long.
+        return like(_with_time(radial.end(*self.to_polar(p), *self.parts(p, u))), p, u)
+
+    def transport(self, p: Any, q: Any, u: Any) -> Any:
+        # u + <q - p, u> (p + q) / (1 - <p, q>) has the digits of u. The product is rounded by a
+        # share of |q - p| |u|, flat lengths that grow like the time: so from near the origin only.
+        xp, x, y = namespace(p, q, u), self.canonical(p), self.canonical(q)
+        step, both, space = (y - x)[..., 1:], y + x, xp.astype(u[..., 1:], xp.float64)
+        rising = dot(step, both[..., 1:]) / both[..., 0]  # the step in time
+        share = dot(step, space) - rising * dot(x[..., 1:], space) / x[..., 0]
+        share = share / (2 + 2 * self.rank(x, y))
+        close = _tangent(y, space + share[..., None] * both[..., 1:])
+        near = norm(step) * both[..., 0] < NEAR
+        return like(xp.where(near[..., None], close, super().transport(p, q, wide(u))), p, q, u)
 
     def log(self, p: Any, q: Any) -> Any:
         # d / sinh(d) (q - cosh(d) p), where cosh(d) = 1 + 2 rank: of exact differences. With s for
