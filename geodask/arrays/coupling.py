@@ -13,6 +13,7 @@ from array_api_compat import is_torch_array
 
 from .matrices import factor, product, svd, symmetric, transpose
 from .namespace import namespace, where
+from .symmetric import definite
 
 ORDERS = 32
 """Terms of the Taylor series of a vector that is carried."""
@@ -39,26 +40,46 @@ def axes(p: Any) -> Axes:
 def rise(a: Axes, b: Axes, step: Any) -> Any:
     """(T - 1) z for the factor z of p, in its axes, from the axes of p and q and q - p.
 
-    With W = z^T z, diagonal, and M = z^T T z, T p T = q is M W^-1 M = z^T q z, so X = M - W solves
+    With W = z^T z, diagonal, and M = z^T T z, T p T = q is M^2 = z^T q z, so X = M - W solves
     M X + X W = z^T (q - p) z. M is the positive part of z^T y for any factor y of q, and known from
     its singular values: no square of a matrix is taken.
     """
-    left, values, _ = svd(product(transpose(a.factor), b.factor))
-    inside = product(product(transpose(a.factor), step), a.factor)
+    left, values, inside = _coupled(a, b, step)
     sums = values[..., :, None] + (a.root * a.root)[..., None, :]
     return product(left, product(transpose(left), inside) / sums) / a.root[..., :, None]
 
 
+def _coupled(a: Axes, b: Axes, step: Any) -> tuple[Any, Any, Any]:
+    """The axes of M, its eigenvalues, and z^T (q - p) z."""
+    left, values, _ = svd(product(transpose(a.factor), b.factor))
+    return left, values, product(product(transpose(a.factor), step), a.factor)
+
+
 def optimal_step(p: Any, q: Any) -> Any:
-    """T - 1."""
+    """T - 1: from X of `rise`, and a step of Newton's.
+
+    M^2 - W^2 is W X + X W + X^2, and what that lacks of z^T (q - p) z is M dX + dX M.
+    """
     if is_torch_array(p) and (p.requires_grad or q.requires_grad):
         from .differentiable import OptimalStep
 
         return OptimalStep.apply(p, q)
-    a = axes(p)
-    inside = rise(a, axes(q), q - p) / a.root[..., None, :]
-    vectors = a.factor / a.root[..., None, :]
-    return symmetric(product(product(vectors, inside), transpose(vectors)))
+    a, b = _exact_axes(p), _exact_axes(q)
+    left, values, inside = _coupled(a, b, q - p)
+    back, square, values = transpose(left), a.root * a.root, values[..., :, None]
+    x = symmetric(product(left, product(back, inside) / (values + square[..., None, :])))
+    rest = inside - square[..., :, None] * x - x * square[..., None, :] - product(x, x)
+    rest = product(product(back, rest), left) / (values + transpose(values))
+    x = x + product(product(left, rest), back)
+    vectors = a.factor / square[..., None, :]
+    return symmetric(product(product(vectors, x), transpose(vectors)))
+
+
+def _exact_axes(p: Any) -> Axes:
+    """As `axes`, of a smaller error beside the largest eigenvalue: that of `definite`."""
+    xp, (values, vectors) = namespace(p), definite(p, factor(p))
+    root = xp.flip(values**0.5, axis=-1)
+    return Axes(xp.flip(vectors, axis=-1) * root[..., None, :], root)
 
 
 def lyapunov(z: Any, u: Any, turn: Any = None) -> Any:

@@ -74,9 +74,11 @@ class SPDBuresWasserstein(SPD, Shadowed):
         return like(norm(flat(_way(p, q)[1])), p, q)
 
     def exp(self, p: Any, u: Any) -> Any:
-        z = factor(wide(p))
-        step = lyapunov(z, wide(u))
-        return like(_moved(wide(p), wide(u), step, step @ z), p, u)
+        x, v, z = wide(p), wide(u), factor(wide(p))
+        turn = spectrum(z)
+        step = lyapunov(z, v, turn)
+        step = step + lyapunov(z, v - 2 * symmetric(x @ step), turn)  # what rounding left of v
+        return like(_moved(x, v, step, step @ z), p, u)
 
     def log(self, p: Any, q: Any) -> Any:
         step, _ = _way(p, q)
