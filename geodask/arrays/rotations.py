@@ -26,6 +26,8 @@ ATAN = np.polynomial.chebyshev.chebinterpolate(_atan_ratio, 24).tolist()
 """atan(t) / t for squares of t from 0 to 1, in Chebyshev polynomials of 2 t^2 - 1."""
 PART, TERMS = 2.0, 26
 """Taylor's series of an operator up to this norm leaves 2^26 / 26!, under a rounding."""
+LONG = 0.5
+"""|R - 1| from which rounding R, and not its step, costs few roundings of its logarithm."""
 CORRECTIONS = 2
 """Each squares what is left of an error of the root that turns it in its own planes."""
 
@@ -104,8 +106,17 @@ def turn_back(step: Any, least: float) -> Any:
     near = (norm_of(step) <= math.sqrt(2))[..., None, None]
     step = xp.where(near, step, half - one)
     # Sine and cosine of angles up to a right one: the tangent of half of them is at most 1.
-    angle = skew(arctangent(xp.linalg.solve(2 * one + symmetric(step), skew(step))))
-    return xp.where(near, 2 * angle, 4 * angle)
+    angle = 2 * skew(arctangent(xp.linalg.solve(2 * one + symmetric(step), skew(step))))
+    angle = xp.where((norm_of(step) > LONG)[..., None, None], _once_more(angle, step), angle)
+    return xp.where(near, angle, 2 * angle)
+
+
+def _once_more(a: Any, step: Any) -> Any:
+    """a with what e^-a leaves of the rotation 1 + step: log(e^a e^b) for a small b, to terms that
+    are a sixth of it where angles are right ones (Baker, Campbell and Hausdorff)."""
+    rest = skew(exponential(-a) @ (unit_like(step) + step))
+    turned = a @ rest - rest @ a
+    return a + rest + turned / 2 + (a @ turned - turned @ a) / 12
 
 
 def arctangent(t: Any) -> Any:
