@@ -41,10 +41,20 @@ def test_at_most_three_times_what_rounding_costs(
     assert found["geodask"] <= 3 * found["rounded"]
 
 
-def errors(monkeypatch: pytest.MonkeyPatch, space: str, verb: str, regime: str) -> dict[str, float]:
+@pytest.mark.parametrize("verb", ["exp", "transport"])
+def test_float32_costs_the_rounding_of_the_result(
+    monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    found = errors(monkeypatch, "Sphere", verb, "angle 2", "float32")
+    assert found["geodask"] <= 2 * found["rounded"]
+
+
+def errors(
+    monkeypatch: pytest.MonkeyPatch, space: str, verb: str, regime: str, dtype: str = "float64"
+) -> dict[str, float]:
     monkeypatch.syspath_prepend(BENCHMARKS)
     accuracy, spaces = (importlib.import_module(name) for name in ("accuracy", "spaces"))
     entry = spaces.SPACES[space]
-    inputs = next(each for each in entry.regimes("float64", 10) if each.regime == regime)
+    inputs = next(each for each in entry.regimes(dtype, 10) if each.regime == regime)
     ours = {"geodask": {verb: getattr(entry.manifold, verb)}}
     return accuracy._errors(entry.truth, verb, inputs, ours)

@@ -14,11 +14,13 @@ from ..arrays.namespace import (
     eps,
     is_host,
     lane_sum,
+    like,
     namespace,
     norm,
     sqrt,
     unit,
     where,
+    wide,
     widen,
 )
 from ..arrays.product import FLUSHED, product_error, rounded
@@ -124,8 +126,9 @@ class Sphere(Manifold):
         return 2 * self.radius * namespace(p, q).atan2(norm(p - q), norm(p + q))
 
     def exp(self, p: Any, u: Any) -> Any:
-        t = norm(u)[..., None]
-        return self.project(namespace(p, u).cos(t) * p + sinc(t) * u)
+        x, v = wide(p), wide(u)
+        t = norm(v)[..., None]
+        return like(self.project(namespace(x, v).cos(t) * x + sinc(t) * v), p, u)
 
     def log(self, p: Any, q: Any) -> Any:
         # The part of q orthogonal to p, taken from the chord to q or, beyond a right angle, from
@@ -145,8 +148,10 @@ class Sphere(Manifold):
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         # The reflection that exchanges p and -q. As one it keeps lengths however p + q is rounded,
         # which <q, u>, equal to <p + q, u> but for rounding, does not near the antipode.
-        axis = self.midpoint(p, q)
-        return u - 2 * dot(axis, u)[..., None] * axis
+        both, v = wide(p) + wide(q), wide(u)
+        sound = ~self._at_antipode(norm(p + q)[..., None])
+        axis = both / where(sound, norm(both)[..., None], math.nan)
+        return like(v - 2 * dot(axis, v)[..., None] * axis, p, q, u)
 
     def midpoint(self, p: Any, q: Any) -> Any:
         far = norm(p + q)[..., None]
