@@ -12,9 +12,10 @@ PEERS = ("geoopt", "geomstats", "pyRiemann")
 
 HEAD = """# Accuracy
 
-Made by `python benchmarks/accuracy.py --rows {count} --markdown {name}`, on {cpu}, with Python
-{python}, {versions}. What is told in a line is the largest error of {count} rows in each of its
-regimes, against mpmath, from the rows as they are stored.
+Made by `python benchmarks/accuracy.py --rows {count} --markdown {name}`, on {cpu}, with
+Python {python}, {versions}.
+What is told in a line is the largest error of {count} rows in each of its regimes, against mpmath,
+from the rows as they are stored.
 
 - **error**: of dist relative; of exp the distance from the true point over 1 + the length of the
   tangent; of log and transport the length of the difference over the length of the truth.
@@ -41,7 +42,11 @@ def write(path: Path, rows: list[Row], machine: Row, count: int) -> None:
     known = machine["versions"]
     versions = ", ".join(f"{name} {known[name]}" for name in LIBRARIES if name in known)
     text = HEAD.format(
-        count=count, name=path.name, cpu=machine["cpu"], python=known["python"], versions=versions
+        count=count,
+        name=path.as_posix(),
+        cpu=machine["cpu"],
+        python=known["python"],
+        versions=versions,
     )
     parts = [text, *_short(rows), *_missed(rows)]
     for space in dict.fromkeys(row["space"] for row in rows):
