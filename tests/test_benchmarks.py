@@ -577,6 +577,7 @@ def test_every_space_is_in_the_table_of_accuracy(monkeypatch: pytest.MonkeyPatch
     known = {name for name in dir(gd) if _is_space(name)}
     assert known - {type(each.manifold).__name__ for each in spaces.values()} == {
         *("EuclideanMatrices", "Power"),  # other shapes of Euclidean and of Product
+        *("StiefelCanonical", "StiefelEuclidean"),  # whose logs mpmath would have to shoot for
     }
 
 
