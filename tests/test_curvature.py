@@ -9,6 +9,8 @@ import pytest
 from mpmath import mp, mpf
 
 import geodask as gd
+from geodask.geodesics.curvature import riemann_by_differences
+from geodask.geodesics.slopes import step_error
 from geodask.manifolds.charts import Chart
 from geodask.manifolds.curved import Curved
 from geodask.manifolds.isometric import Isometric
@@ -283,6 +285,28 @@ def test_what_is_carried_over_from_a_space_without_a_chart_has_its_normal_coordi
     np.testing.assert_allclose(on.metric_tensor(p), [np.eye(2)] * 3, atol=1e-15)
     np.testing.assert_allclose(on.ricci(p), on.metric_tensor(p), atol=1e-6)
     np.testing.assert_allclose(on.sectional_curvature(p, u, v), 1, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", [None, "closed", "differences"])
+def test_what_is_carried_over_from_a_product_has_the_tensors_of_its_parts(
+    method: str | None,
+) -> None:
+    on = gd.RigidMotions(3, weight=0.5)
+    p = on.random(2, seed=3)
+    np.testing.assert_allclose(on.scalar_curvature(p, method), 1.5, atol=1e-6)  # that of SO(3)
+    for tensor in ("christoffel", "riemann", "ricci"):
+        expected = getattr(on.image, tensor)(on.to_image(p), method)
+        np.testing.assert_array_equal(getattr(on, tensor)(p, method), expected)
+    error = on.chart.error_of_differences(p, rank=4)
+    assert (abs(on.riemann(p, "differences") - on.riemann(p, "closed")) <= error).all()
+
+
+def test_the_metric_of_a_product_is_the_sum_of_those_of_its_charts() -> None:
+    on = gd.Product((gd.Rotations(3), gd.Sphere(3)), (0.5, 2.0))
+    p = on.random(3, seed=0)
+    c, reach = on.chart.coordinates(p), on.chart.reach(p)
+    found = riemann_by_differences(on.chart.metric(p), c, reach, 6, step_error(6))
+    np.testing.assert_allclose(found, on.riemann(p), atol=1e-6)
 
 
 # --- where there is no answer -------------------------------------------------------------------

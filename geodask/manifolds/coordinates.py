@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from ..arrays.matrices import diagonal, from_lower, transpose, with_diagonal
-from ..arrays.namespace import dot, namespace, norm
+from ..arrays.namespace import dot, like, namespace, norm, wide
 from ..geodesics.curvature import Metric
-from .charts import Chart
+from .charts import ORDER, Chart
 from .tangents import along, over
 
 if TYPE_CHECKING:
@@ -155,10 +155,6 @@ class ImageCoordinates(Chart):
         return self._image.metric(self.space.to_image(p))
 
     @property
-    def noise(self) -> float:
-        return self._image.noise
-
-    @property
     def known_to_torch(self) -> bool:
         return self._image.known_to_torch
 
@@ -166,5 +162,22 @@ class ImageCoordinates(Chart):
     def has_symbols(self) -> bool:
         return self._image.has_symbols
 
-    def symbols(self, p: Any) -> Any:
-        return self._image.symbols(self.space.to_image(p))
+    # --- tensors: as the image has them, for a chart may know better than by its metric ---------
+
+    def metric_tensor(self, p: Any) -> Any:
+        return self._there("metric_tensor", p)
+
+    def christoffel(self, p: Any, method: str | None = None, order: int = ORDER) -> Any:
+        return self._there("christoffel", p, self.method_for("christoffel", method, order), order)
+
+    def riemann(self, p: Any, method: str | None = None, order: int = ORDER) -> Any:
+        return self._there("riemann", p, self.method_for("riemann", method, order), order)
+
+    def ricci(self, p: Any, method: str | None = None, order: int = ORDER) -> Any:
+        return self._there("ricci", p, self.method_for("ricci", method, order), order)
+
+    def error_of_differences(self, p: Any, order: int = ORDER, rank: int = 3) -> Any:
+        return self._there("error_of_differences", p, order, rank)
+
+    def _there(self, tensor: str, p: Any, *told: Any) -> Any:
+        return like(getattr(self._image, tensor)(self.space.to_image(wide(p)), *told), p)

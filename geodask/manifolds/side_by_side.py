@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from ..arrays.namespace import like, namespace, wide
+from ..geodesics.curvature import Metric
 from .charts import ORDER, Chart
 
 if TYPE_CHECKING:
@@ -37,9 +38,15 @@ class SideBySide(Chart):
         found = [part.space.chart.reach(x) for part, x in self._parts(p)]
         return xp.min(xp.concat(found, axis=-1), axis=-1)
 
-    @property
-    def noise(self) -> float:
-        return max(part.space.chart.noise for part in self.space.parts)
+    def metric(self, p: Any) -> Metric:
+        near = [(part, part.space.chart.metric(x)) for part, x in self._parts(p)]
+
+        def metric(c: Any, a: Any, b: Any) -> Any:
+            own = zip(near, *map(self._own, (c, a, b)), strict=True)
+            found = [part.weight * of(*each) for (part, of), *each in own]
+            return sum(namespace(c).sum(each, axis=-1) for each in found)
+
+        return metric
 
     @property
     def known_to_torch(self) -> bool:
@@ -89,14 +96,18 @@ class SideBySide(Chart):
         return xp.concat(found, axis=-1)
 
     def _joined(self, of: Callable[..., Any], p: Any, c: Any) -> Any:
+        pairs = zip(self._parts(p), self._own(c), strict=True)
+        return self.space.join([of(part.space.chart, x, own) for (part, x), own in pairs])
+
+    def _own(self, c: Any) -> list[Any]:
+        """The components (..., copies, dim) of each part."""
         found, start = [], 0
-        for part, x in self._parts(p):
+        for part in self.space.parts:
             shape = part.copies, part.space.dim
             stop = start + math.prod(shape)
-            own = namespace(c).reshape(c[..., start:stop], (*c.shape[:-1], *shape))
-            found.append(of(part.space.chart, x, own))
+            found.append(namespace(c).reshape(c[..., start:stop], (*c.shape[:-1], *shape)))
             start = stop
-        return self.space.join(found)
+        return found
 
     def _blocks(self, rank: int, of: Callable[["Part", Any], Any], p: Any) -> Any:
         """Tensors (..., copies, dim, ..., dim) of each part, zeros between them."""
