@@ -153,6 +153,7 @@ WRONG = {
     gd.RigidMotions(2): {
         "part 0 .*reflection": np.diag([1.0, -1.0, 1.0]),
         "last row": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [3.0, 4.0, 1.0]],
+        "NaN or infinity in its last row": [[1.0, 0, 0.0], [0, 1.0, 0.0], [0.0, -np.inf, 1.0]],
         "part 1 .*NaN": [[1.0, 0.0, np.inf], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
     },
 }
@@ -181,6 +182,49 @@ def test_what_can_be_mended_is() -> None:
         gd.points(np.array([[[0.0, 1.0], [1.0, 0.0]]]), gd.Rotations(2), project=True)
     with pytest.raises(gd.NotOnManifoldError):
         gd.points(np.array([[[1.0, 2.0], [2.0, 1.0]]]), on, project=True)
+
+
+def test_a_last_row_is_mended_where_it_is_finite() -> None:
+    on = gd.RigidMotions(2)
+    rows = on.random(3, seed=0)
+    rows[1, 2] = [3.0, 4.0, 1.0]
+    with pytest.raises(gd.NotOnManifoldError, match=r"row 1 has a last row .*pass project=True"):
+        gd.points(rows, on)
+    assert gd.points(rows, on, project=True).read(1, 2)[0, 2].tolist() == [0.0, 0.0, 1.0]
+    rows[1, 2, 0] = np.inf
+    with pytest.raises(gd.NotOnManifoldError, match="these rows; project=True mends"):
+        gd.points(rows, on)
+    with pytest.raises(gd.NotOnManifoldError, match=r"row 1 .*NaN"):
+        gd.points(rows, on, project=True)
+
+
+def test_complaints_name_parts_of_parts() -> None:
+    inner = gd.Product((gd.Euclidean(2), gd.SPDAffineInvariant(2)))
+    on = gd.Product((inner, gd.Sphere(3)))
+    x = on.random(4, seed=0)
+    x[2, 2:6] = [1, 2, 2, 1]
+    with pytest.raises(gd.NotOnManifoldError) as told:
+        gd.points(x, on)
+    assert "row 2 in part 0 in part 1 is not positive definite" in str(told.value)
+    assert "pass project=True" not in str(told.value)
+    x[2, 6:] *= 2  # graver is what no projection mends
+    with pytest.raises(gd.NotOnManifoldError, match="in part 0 in part 1 is not positive definite"):
+        gd.points(x, on)
+    x[2, 2:6] = [1, 0, 0, 1]
+    with pytest.raises(gd.NotOnManifoldError, match=r"in part 1 .*unit length.*pass project=True"):
+        gd.points(x, on)
+    x[2, 2:6] = [1, 1, 1, 1]
+    with pytest.raises(gd.NotOnManifoldError, match=r"in part 0 in part 1 is singular.*gd.shrink"):
+        gd.points(x, on)
+
+
+def test_complaints_of_many_parts_are_told_apart() -> None:
+    on: gd.Manifold = gd.Sphere(2)
+    for other in (gd.Simplex(3), gd.SPDAffineInvariant(2), gd.RigidMotions(2), gd.Torus(1)):
+        count = len(on.complaint_texts) + len(other.complaint_texts)
+        on = gd.Product((on, other))
+        assert len(set(on.complaint_texts.values())) == count
+        assert on.mended_by_project < set(on.complaint_texts)
 
 
 def test_shapes_are_checked() -> None:

@@ -12,9 +12,6 @@ from ..arrays.namespace import namespace, norm
 from .base import Manifold
 from .side_by_side import SideBySide
 
-CODES = 64
-"""Complaints of the part number i have the codes from i times this."""
-
 
 class Part(NamedTuple):
     """Some coordinates of a composite point: ``copies`` points of one space."""
@@ -75,33 +72,44 @@ class Parts(Manifold):
     @property
     def complaint_texts(self) -> dict[int, str]:
         """Those of the parts, with their number where there are several."""
-        several = len(self.parts) > 1
-        return {
-            code + CODES * i: f"in part {i} {text}" if several else text
-            for i, part in enumerate(self.parts)
-            for code, text in part.space.complaint_texts.items()
-        }
+        several, spaces = len(self.parts) > 1, self._spaces
+        texts = [(i, spaces[i].complaint_texts[code]) for i, code in self._codes]
+        return {n: f"in part {i} {t}" if several else t for n, (i, t) in enumerate(texts, 1)}
 
     @property
     def mended_by_project(self) -> frozenset[int]:
         """Those that the parts mend."""
-        mended = [part.space.mended_by_project for part in self.parts]
-        return frozenset(CODES * i + code for i, codes in enumerate(mended) for code in codes)
+        each = enumerate(self._codes, 1)
+        return frozenset(n for n, (i, code) in each if code in self._spaces[i].mended_by_project)
 
     @property
     def remedies(self) -> dict[int, str]:
         """Those of the parts."""
-        every = enumerate(part.space.remedies for part in self.parts)
-        return {code + CODES * i: text for i, texts in every for code, text in texts.items()}
+        found = [(n, code, self._spaces[i].remedies) for n, (i, code) in enumerate(self._codes, 1)]
+        return {n: texts[code] for n, code, texts in found if code in texts}
+
+    @property
+    def _spaces(self) -> list[Manifold]:
+        return [part.space for part in self.parts]
+
+    @property
+    def _codes(self) -> list[tuple[int, int]]:
+        """The part of each complaint, numbered from 1, and its code there, the gravest last: those
+        that no `project` mends."""
+        spaces = self._spaces
+        every = [(i, code) for i, space in enumerate(spaces) for code in space.complaint_texts]
+        return sorted(every, key=lambda x: (x[1] not in spaces[x[0]].mended_by_project, *x))
 
     def complaints(self, p: Any) -> Any:
         """The gravest of each row."""
-        found = []
-        for i, (part, x) in enumerate(zip(self.parts, self.split(p), strict=True)):
-            xp = namespace(x)
-            codes = xp.astype(part.space.complaints(x), xp.int32)
-            found.append(xp.max(xp.where(codes > 0, codes + CODES * i, codes), axis=-1))
-        xp = namespace(p)
+        xp, found = namespace(p), []
+        numbers = {each: n for n, each in enumerate(self._codes, 1)}
+        for i, (space, x) in enumerate(zip(self._spaces, self.split(p), strict=True)):
+            last = max(space.complaint_texts)
+            table = xp.asarray([numbers.get((i, c), 0) for c in range(last + 1)], device=x.device)
+            codes = xp.astype(space.complaints(x), xp.int64)
+            own = xp.reshape(xp.take(table, xp.reshape(codes, (-1,)), axis=0), codes.shape)
+            found.append(xp.max(own, axis=-1))
         return xp.max(xp.stack(found, axis=-1), axis=-1)
 
     def near_limit(self, x: Any) -> Any:

@@ -1,18 +1,16 @@
 """Rigid motions of n dimensions: rotations with translations."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, final
 
 from ..arrays.matrices import flat
-from ..arrays.namespace import eps, namespace
+from ..arrays.namespace import eps, namespace, where
 from ..errors import SpecError
 from .euclidean import Euclidean
 from .product import Product, is_weight
 from .rearranged import Rearranged
 from .rotations import Rotations
-
-LAST_ROW = 128
-"""The complaint after those of the parts."""
 
 
 @final
@@ -71,13 +69,30 @@ class RigidMotions(Rearranged):
     def to_tangent(self, p: Any, v: Any) -> Any:
         return self._matrix(self.image.to_tangent(self.to_image(p), self.to_image(v)), 0.0)
 
+    def project(self, x: Any) -> Any:
+        """With the nearest rotation. NaN where the last row is not finite."""
+        finite = namespace(x).all(namespace(x).isfinite(x[..., -1, :]), axis=-1)
+        return where(finite[..., None, None], super().project(x), math.nan)
+
+    @property
+    def _last_row(self) -> int:
+        """The complaint after those of the parts."""
+        return 1 + max(self.image.complaint_texts)
+
     @property
     def complaint_texts(self) -> dict[int, str]:
         """Those of the parts, and of the last row."""
-        return super().complaint_texts | {LAST_ROW: "has a last row other than zeros and a one"}
+        own = "has a last row other than zeros and a one", "holds NaN or infinity in its last row"
+        return super().complaint_texts | dict(enumerate(own, self._last_row))
+
+    @property
+    def mended_by_project(self) -> frozenset[int]:
+        """Those of the parts, and other finite numbers in the last row."""
+        return super().mended_by_project | {self._last_row}
 
     def complaints(self, p: Any) -> Any:
         xp, codes = namespace(p), super().complaints(p)
         unit = xp.eye(self.n + 1, dtype=p.dtype, device=p.device)[-1, :]
         off = xp.max(xp.abs(p[..., -1, :] - unit), axis=-1)
-        return xp.where(off <= 16 * eps(p), codes, xp.full_like(codes, LAST_ROW))
+        other = xp.where((off > 16 * eps(p)) & (codes == 0), self._last_row, codes)
+        return xp.where(xp.isfinite(off), other, self._last_row + 1)
