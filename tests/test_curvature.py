@@ -331,6 +331,40 @@ def test_beside_a_pole_digits_are_kept_and_on_it_there_are_no_coordinates() -> N
     assert (on.scalar_curvature(p) == 2).all()
 
 
+@METHODS
+def test_numbers_that_are_the_same_in_all_charts_are_known_at_and_beside_a_pole(
+    method: str,
+) -> None:
+    on = gd.Sphere(3)
+    angles = [(t, 1.0) for t in (0.0, 1e-9, 1e-6, 1e-3, np.pi - 1e-6, np.pi, np.pi / 2, 1.0)]
+    p = on_the_sphere(*angles)
+    u, v = on.random_tangent(p, 1), on.random_tangent(p, 2)
+    np.testing.assert_allclose(on.scalar_curvature(p, method), 2, atol=1e-9)
+    np.testing.assert_allclose(on.sectional_curvature(p, u, v, method), 1, atol=1e-7)
+    carried = gd.Oblique(3, 1)
+    p, u, v = (each[..., None] for each in (p, u, v))
+    np.testing.assert_allclose(carried.scalar_curvature(p, method), 2, atol=1e-9)
+    np.testing.assert_allclose(carried.sectional_curvature(p, u, v, method), 1, atol=1e-7)
+
+
+@METHODS
+def test_the_scalar_curvature_of_parts_is_the_sum_of_theirs_over_their_weights(
+    method: str,
+) -> None:
+    on = gd.Product((gd.Sphere(3), gd.Euclidean(1)), (4.0, 1.0))
+    pole = np.array([[0.0, 0.0, 1.0, 0.0]])
+    np.testing.assert_allclose(on.scalar_curvature(pole, method), [0.5], atol=1e-9)
+    u, v = on.random_tangent(pole, 1), on.random_tangent(pole, 2)
+    flipped = pole * [1, 1, -1, 1]
+    found = on.sectional_curvature(pole, u, v, method)
+    np.testing.assert_allclose(found, on.sectional_curvature(flipped, u, v, method), atol=1e-7)
+    power = gd.Power(gd.Product((gd.Sphere(3), gd.PoincareBall(2)), (1.0, 0.5)), 3, weight=2.0)
+    p = power.random(4, seed=0)
+    np.testing.assert_allclose(power.scalar_curvature(p, method), 3 * (2 - 4) / 2, atol=1e-8)
+    p[:, :, :3] = [0, 0, 1]
+    np.testing.assert_allclose(power.scalar_curvature(p, method), 3 * (2 - 4) / 2, atol=1e-8)
+
+
 def test_vectors_on_one_line_span_no_plane() -> None:
     on = gd.Sphere(4)
     p = on.random(4, seed=0)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from ..arrays.namespace import like, namespace, wide
 from ..errors import SpecError
 from ..geodesics import curvature
+from ..geodesics.curvature import raised
 from ..geodesics.slopes import ROUNDINGS, stencil
-from .tangents import along, gram, nth, over
+from .tangents import along, gram, nth, over, trace
 
 if TYPE_CHECKING:
     from .base import Manifold
@@ -135,6 +136,21 @@ class Chart(ABC):
         if constant is not None:
             return (space.dim - 1) * constant * self.metric_tensor(p)
         return like(self._ricci(wide(p)), p)
+
+    def curvature_tensor(
+        self, p: Any, u: Any, v: Any, w: Any, method: str | None = None, order: int = ORDER
+    ) -> Any:
+        """R(u, v) w, with tangent vectors at p: (*batch, *point_shape). Methods are those of
+        `riemann`."""
+        a, b, c = (self.components(p, each) for each in (u, v, w))
+        found = (self.riemann(p, method, order) @ c[..., None, None, :, None])[..., 0]
+        found = (found @ b[..., None, :, None])[..., 0]
+        return self.vector(p, (found @ a[..., None])[..., 0])
+
+    def scalar_curvature(self, p: Any, method: str | None = None, order: int = ORDER) -> Any:
+        """The trace of Ricci's tensor: (*batch,). Methods are those of `riemann`."""
+        x = wide(p)
+        return like(trace(raised(self.metric_tensor(x), self.ricci(x, method, order))), p)
 
     def error_of_differences(self, p: Any, order: int = ORDER, rank: int = 3) -> Any:
         """How far Christoffel symbols (rank 3) or Riemann's tensor (rank 4) by differences may be

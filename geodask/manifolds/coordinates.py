@@ -176,6 +176,19 @@ class ImageCoordinates(Chart):
     def ricci(self, p: Any, method: str | None = None, order: int = ORDER) -> Any:
         return self._there("ricci", p, self.method_for("ricci", method, order), order)
 
+    def curvature_tensor(
+        self, p: Any, u: Any, v: Any, w: Any, method: str | None = None, order: int = ORDER
+    ) -> Any:
+        x, vectors = self.space.to_image(p), (self.space.push(p, each) for each in (u, v, w))
+        how = self.method_for("riemann", method, order)
+        return self.space.pull(
+            p, self._image.curvature_tensor(x, *vectors, method=how, order=order)
+        )
+
+    def scalar_curvature(self, p: Any, method: str | None = None, order: int = ORDER) -> Any:
+        how = self.method_for("scalar_curvature", method, order)
+        return self._there("scalar_curvature", p, how, order)
+
     def error_of_differences(self, p: Any, order: int = ORDER, rank: int = 3) -> Any:
         return self._there("error_of_differences", p, order, rank)
 

@@ -5,11 +5,10 @@ from typing import Any
 
 from ..arrays.namespace import eps, like, namespace, where, wide
 from ..errors import SpecError
-from ..geodesics.curvature import raised
 from ..geodesics.slopes import Differences, rounded, stencil, step_error, step_size
 from .charts import ORDER, Chart
 from .normal import NormalCoordinates
-from .tangents import tall, trace
+from .tangents import tall
 
 
 class Curved:
@@ -46,7 +45,7 @@ class Curved:
         constant curvature K.
         """
         if self.constant_curvature is None:
-            return _by_tensor(self, p, u, v, w, None)
+            return self.chart.curvature_tensor(p, u, v, w)
         along_u, along_v = self.inner(p, v, w), self.inner(p, u, w)
         return self.constant_curvature * (tall(self, along_u) * u - tall(self, along_v) * v)
 
@@ -101,12 +100,11 @@ class Curved:
 
     def scalar_curvature(self: Any, p: Any, method: str | None = None, order: int = ORDER) -> Any:
         """The trace of Ricci's tensor: (*batch,). Methods are those of `Chart.riemann`."""
-        x, constant = wide(p), self.constant_curvature
+        constant = self.constant_curvature
         closed = self.method_for("scalar_curvature", method, order) == "closed"
         if closed and constant is not None:
             return self.dim * (self.dim - 1) * constant + 0 * self.norm(p, 0 * p)
-        ricci = self.chart.ricci(x, method, order)
-        return like(trace(raised(self.chart.metric_tensor(x), ricci)), p)
+        return self.chart.scalar_curvature(p, method, order)
 
     def sectional_curvature(
         self: Any, p: Any, u: Any, v: Any, method: str | None = None, order: int = ORDER
@@ -121,8 +119,10 @@ class Curved:
         how = self.method_for("sectional_curvature", method, order)
         if how == "differences":
             return like(_along_geodesics(self, x, a, b, order), p, u, v)
-        closed = how == "closed"
-        turned = self.curvature_tensor(x, a, b, b) if closed else _by_tensor(self, x, a, b, b, how)
+        if how == "closed":
+            turned = self.curvature_tensor(x, a, b, b)
+        else:
+            turned = self.chart.curvature_tensor(x, a, b, b, how, order)
         return like(self.inner(x, turned, a), p, u, v)
 
     def method_for(
@@ -186,12 +186,3 @@ def _along_geodesics(on: Any, p: Any, u: Any, v: Any, order: int) -> Any:
     for m, weight in enumerate(stencil(order).second, 1):
         total = total + weight * (squared(m * far) - 1 + squared(-m * far) - 1)
     return -1.5 * total / far**2
-
-
-def _by_tensor(on: Any, p: Any, u: Any, v: Any, w: Any, method: str | None) -> Any:
-    """R(u, v) w by the tensor in the space's chart."""
-    chart = on.chart
-    a, b, c = (chart.components(p, each) for each in (u, v, w))
-    found = (chart.riemann(p, method) @ c[..., None, None, :, None])[..., 0]
-    found = (found @ b[..., None, :, None])[..., 0]
-    return chart.vector(p, (found @ a[..., None])[..., 0])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 from ..arrays.namespace import dot, namespace, norm, unit, where
 from ..arrays.series import sinhc, sinhc_rest, sinhc_slope
 from ..errors import SpecError
-from .charts import Chart
+from .charts import ORDER, Chart
 
 if TYPE_CHECKING:
     from .hyperbolic import Hyperbolic
@@ -57,6 +57,22 @@ class StereographicCoordinates(Chart):
         slope = where(self._height(p)[..., None] > 0, -p[..., :-1], math.nan)
         found = conformal_connection(slope[..., None, None, :], unit[:, None, :], unit)
         return xp.moveaxis(found, -1, -3)
+
+    # What is the same in all charts comes in this one or that from the other pole, whichever is
+    # farther: that one sees a point as this one does its mirror image.
+
+    def curvature_tensor(
+        self, p: Any, u: Any, v: Any, w: Any, method: str | None = None, order: int = ORDER
+    ) -> Any:
+        last = p[..., -1:]
+        side = -namespace(p).sign(where(last != 0, last, -1.0))
+        rows = (_mirrored(x, side) for x in (p, u, v, w))
+        found = super().curvature_tensor(*rows, method=method, order=order)
+        return _mirrored(found, side)
+
+    def scalar_curvature(self, p: Any, method: str | None = None, order: int = ORDER) -> Any:
+        below = namespace(p).concat([p[..., :-1], -abs(p[..., -1:])], axis=-1)
+        return super().scalar_curvature(below, method, order)
 
     def _height(self, p: Any) -> Any:
         """1 - x_n, without cancellation; NaN at the pole."""
@@ -176,6 +192,11 @@ class SphericalCoordinates(Chart):
         """The distance from the axis, the sine of the first angle; NaN at the poles."""
         across = namespace(p).hypot(p[..., 0], p[..., 1])
         return where(across > 0, across, math.nan)
+
+
+def _mirrored(x: Any, side: Any) -> Any:
+    """With the last coordinate turned round where the side is -1."""
+    return namespace(x, side).concat([x[..., :-1], side * x[..., -1:]], axis=-1)
 
 
 def conformal_connection(slope: Any, u: Any, v: Any) -> Any:

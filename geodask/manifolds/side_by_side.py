@@ -76,6 +76,24 @@ class SideBySide(Chart):
         how = self.method_for("ricci", method, order)
         return self._blocks(2, lambda part, x: part.space.chart.ricci(x, how, order), p)
 
+    def curvature_tensor(
+        self, p: Any, u: Any, v: Any, w: Any, method: str | None = None, order: int = ORDER
+    ) -> Any:
+        how = self.method_for("riemann", method, order)
+        each = zip(self.space.parts, *map(self.space.split, (p, u, v, w)), strict=True)
+        found = [
+            part.space.chart.curvature_tensor(*own, method=how, order=order) for part, *own in each
+        ]
+        return self.space.join(found)
+
+    def scalar_curvature(self, p: Any, method: str | None = None, order: int = ORDER) -> Any:
+        """The sum of those of the parts: a weight makes lengths larger and the trace smaller."""
+        how, found = self.method_for("scalar_curvature", method, order), 0.0
+        for part, x in self._parts(wide(p)):
+            own = part.space.scalar_curvature(x, how, order)
+            found = found + namespace(own).sum(own, axis=-1) / part.weight
+        return like(found, p)
+
     def error_of_differences(self, p: Any, order: int = ORDER, rank: int = 3) -> Any:
         def error(part: "Part", x: Any) -> Any:
             return part.space.chart.error_of_differences(x, order, rank)
