@@ -36,6 +36,7 @@ from ..arrays.namespace import lane_sum, like, namespace, where, widen
 from ..errors import PointShapeError, SpecError
 from .curved import Curved
 from .frames import Frames
+from .given import batch
 from .surrogate import BEYOND as BEYOND
 from .surrogate import Queries, Targets
 
@@ -184,8 +185,7 @@ class Manifold(Frames, Curved, ABC):
     ) -> np.ndarray:
         """Random points (*shape, *point_shape) around one, the wrapped normal law: exp of tangent
         vectors whose orthonormal coordinates are normal, of this standard deviation."""
-        shape = (shape,) if isinstance(shape, int) else shape
-        c = scale * np.random.default_rng(seed).standard_normal((*shape, self.dim))
+        c = scale * np.random.default_rng(seed).standard_normal((*batch(shape), self.dim))
         return self.exp(p, self.from_coordinates(p, c))
 
     # --- geometry -------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from ..arrays.namespace import dot, is_host, lane_sum, namespace, norm, sqrt, wh
 from ..arrays.product import FLUSHED, fill_columns, product_error, rounded
 from .base import BEYOND, Manifold, Queries, Rows, Targets
 from .coordinates import Vectors
+from .given import batch
 
 LARGEST = 1e150
 """Squares of larger coordinates leave float64."""
@@ -83,8 +84,7 @@ class Euclidean(Manifold):
 
     def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
         """Standard normal."""
-        shape = (shape,) if isinstance(shape, int) else shape
-        return np.random.default_rng(seed).standard_normal((*shape, self.n))
+        return np.random.default_rng(seed).standard_normal((*batch(shape), self.n))
 
     # --- geometry -------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from .base import Manifold
 from .bures_wasserstein import SPDBuresWasserstein
 from .coordinates import Entries
 from .euclidean import Euclidean
+from .given import batch
 from .halfspace import HalfSpace
 from .isometric import Isometric
 from .power import Power
@@ -65,8 +66,7 @@ class Gaussians(Isometric):
 
     def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
         """Means and logarithms of standard deviations are standard normal."""
-        shape = (shape,) if isinstance(shape, int) else shape
-        mean, log = np.random.default_rng(seed).standard_normal((2, *shape, self.n))
+        mean, log = np.random.default_rng(seed).standard_normal((2, *batch(shape), self.n))
         return np.stack([mean, np.exp(log)], axis=-2)
 
     # --- images ---------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from ..arrays.namespace import namespace
 from .affine_invariant import SPDAffineInvariant
 from .bures_wasserstein import SPDBuresWasserstein
 from .coordinates import Stored
+from .given import batch
 from .log_cholesky import SPDLogCholesky
 from .log_euclidean import SPDLogEuclidean
 from .power import Power
@@ -74,8 +75,7 @@ class HPD(Rearranged):
 
     def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
         """Exponentials of Hermitian matrices whose entries have standard deviation 1 / sqrt(n)."""
-        shape = (shape,) if isinstance(shape, int) else shape
-        x, y = np.random.default_rng(seed).standard_normal((2, *shape, self.n, self.n))
+        x, y = np.random.default_rng(seed).standard_normal((2, *batch(shape), self.n, self.n))
         normal = (x + 1j * y) / math.sqrt(2 * self.n)
         values, vectors = np.linalg.eigh((normal + normal.conj().mT) / math.sqrt(2))
         found: Any = (vectors * np.exp(values)[..., None, :]) @ vectors.conj().mT

@@ -17,6 +17,7 @@ from ..arrays.namespace import dot, eps, like, namespace, norm, root, sqrt, unit
 from ..arrays.series import asinh, sinhc
 from ..errors import SpecError
 from .base import Manifold, Rows
+from .given import as_number, batch
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ class Hyperbolic(Manifold):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        number = isinstance(self.curvature, int | float | np.number)
-        if not (number and self.curvature < 0 and math.isfinite(self.curvature)):
+        curvature = as_number(self.curvature)
+        if not -math.inf < curvature < 0:
             raise SpecError(
                 f"Hyperbolic space has negative finite curvature, but curvature={self.curvature!r} "
                 "came. Pass curvature=-1.0, or use Euclidean for curvature 0."
             )
-        object.__setattr__(self, "curvature", float(self.curvature))
+        object.__setattr__(self, "curvature", curvature)
 
     @property
     def dim(self) -> int:
@@ -77,9 +78,8 @@ class Hyperbolic(Manifold):
 
     def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
         """Directions uniform, distances from the origin uniform between 0 and 4 / sqrt(-K)."""
-        shape = (shape,) if isinstance(shape, int) else shape
         rng = np.random.default_rng(seed)
-        v = rng.standard_normal((*shape, self.dim))
+        v = rng.standard_normal((*batch(shape), self.dim))
         return self.from_polar(v / norm(v)[..., None], 4 * rng.random(shape))
 
     # --- models ---------------------------------------------------------------------------------

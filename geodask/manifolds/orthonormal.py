@@ -11,6 +11,7 @@ from ..arrays.columns import excess, nearest, orthonormal, uniform
 from ..arrays.matrices import descends, flat, is_finite, unit_like
 from ..arrays.namespace import eps, like, namespace, sqrt, wide
 from .base import Manifold, Rows
+from .given import batch
 from .shadowed import LAST_DIGITS, Shadowed
 
 
@@ -50,8 +51,7 @@ class Orthonormal(Shadowed):
 
     def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
         """Uniform: of the same law after every rotation."""
-        shape = (shape,) if isinstance(shape, int) else shape
-        return uniform((*shape, *self.point_shape), seed)
+        return uniform((*batch(shape), *self.point_shape), seed)
 
     # --- exact neighbours -----------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..arrays.namespace import namespace, norm
 from .base import Manifold
+from .given import batch
 from .side_by_side import SideBySide
 
 
@@ -120,10 +121,10 @@ class Parts(Manifold):
 
     def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
         """Independent in each part."""
-        shape = (shape,) if isinstance(shape, int) else shape
         seeds = np.random.SeedSequence(seed).generate_state(len(self.parts)).tolist()
         pairs = zip(self.parts, seeds, strict=True)
-        return self.join([part.space.random((*shape, part.copies), each) for part, each in pairs])
+        rows = batch(shape)
+        return self.join([part.space.random((*rows, part.copies), each) for part, each in pairs])
 
     # --- geometry -------------------------------------------------------------------------------
 

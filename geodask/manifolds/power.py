@@ -1,13 +1,14 @@
 """Several points of one space as one point."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, final
 
 from ..errors import SpecError
 from .base import Manifold
 from .composite import Composite
+from .given import as_weight
 from .parts import Part
-from .product import is_weight
 
 
 @final
@@ -29,12 +30,13 @@ class Power(Composite):
         object.__setattr__(self, "factor", factor)
         self._keep_whole("m", 1)
         object.__setattr__(self, "n", self.m)
-        if not isinstance(factor, Manifold) or not is_weight(self.weight):
+        if not isinstance(factor, Manifold) or math.isnan(as_weight(self.weight)):
             raise SpecError(
                 "Power(factor, m, weight) needs a manifold and a positive finite weight",
                 came=f"{factor!r} and {self.weight!r} came",
                 do="Pass such as gd.Power(gd.Sphere(3), 5).",
             )
+        object.__setattr__(self, "weight", as_weight(self.weight))
 
     def to_spec(self) -> dict[str, Any]:
         spec = {"factor": self.factor.to_spec(), "m": self.m, "weight": self.weight}

@@ -11,6 +11,7 @@ from ..arrays.namespace import namespace
 from ..errors import SpecError
 from .base import Manifold
 from .composite import Composite
+from .given import as_weight, in_order
 from .parts import Part
 
 
@@ -30,10 +31,11 @@ class Product(Composite):
     """One for each space, 1 where none are given."""
 
     def __post_init__(self) -> None:
-        factors = tuple(Manifold.from_spec(x) if isinstance(x, dict) else x for x in self.factors)
-        weights = tuple(map(float, self.weights)) or (1.0,) * len(factors)
+        given = in_order(self.factors)
+        factors = tuple(Manifold.from_spec(x) if isinstance(x, dict) else x for x in given)
+        weights = tuple(map(as_weight, in_order(self.weights))) or (1.0,) * len(factors)
         sound = factors and all(isinstance(each, Manifold) for each in factors)
-        if not sound or len(weights) != len(factors) or not all(map(is_weight, weights)):
+        if not sound or len(weights) != len(factors) or any(map(math.isnan, weights)):
             raise SpecError(
                 "Product(factors, weights) needs manifolds, and for each a positive finite weight",
                 came=f"{self.factors!r} and {self.weights!r} came",
@@ -66,8 +68,3 @@ class Product(Composite):
             flat.append(xp.reshape(x, (*batch, each.size)))
         batch = np.broadcast_shapes(*(x.shape[:-1] for x in flat))
         return xp.concat([xp.broadcast_to(x, (*batch, x.shape[-1])) for x in flat], axis=-1)
-
-
-def is_weight(value: float) -> bool:
-    """Whether squared distances can count so many times."""
-    return value > 0 and math.isfinite(value)

@@ -8,7 +8,8 @@ from ..arrays.matrices import flat
 from ..arrays.namespace import eps, namespace, where
 from ..errors import SpecError
 from .euclidean import Euclidean
-from .product import Product, is_weight
+from .given import as_weight
+from .product import Product
 from .rearranged import Rearranged
 from .rotations import Rotations
 
@@ -32,12 +33,13 @@ class RigidMotions(Rearranged):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not is_weight(self.weight):
+        if math.isnan(as_weight(self.weight)):
             raise SpecError(
                 "RigidMotions needs a positive finite weight",
                 came=f"weight={self.weight!r} came",
                 do="Pass such as 1 / length**2 for the length that counts as a radian.",
             )
+        object.__setattr__(self, "weight", as_weight(self.weight))
 
     @property
     def point_shape(self) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import numpy as np
 from ..arrays.namespace import eps, lane_sum, namespace, root, where, wide
 from .base import Manifold
 from .coordinates import AllButLast
+from .given import batch
 from .isometric import Isometric
 from .sphere import Sphere
 
@@ -65,8 +66,7 @@ class Simplex(Isometric):
 
     def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
         """Uniform on the simplex."""
-        shape = (shape,) if isinstance(shape, int) else shape
-        return self.project(np.random.default_rng(seed).exponential(size=(*shape, self.n)))
+        return self.project(np.random.default_rng(seed).exponential(size=(*batch(shape), self.n)))
 
     def room(self, p: Any) -> Any:
         """The distance to where the first outcome becomes impossible."""

@@ -11,6 +11,7 @@ from ..arrays.namespace import eps, namespace, where, wide
 from .base import Manifold
 from .coordinates import LowerTriangle
 from .covariances import Covariances
+from .given import batch
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,7 @@ class SPD(Manifold, Covariances):
 
     def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
         """Exponentials of symmetric matrices whose entries have standard deviation 1 / sqrt(n)."""
-        shape = (shape,) if isinstance(shape, int) else shape
-        normal = np.random.default_rng(seed).standard_normal((*shape, *self.point_shape))
+        normal = np.random.default_rng(seed).standard_normal((*batch(shape), *self.point_shape))
         values, vectors = np.linalg.eigh(symmetric(normal) * math.sqrt(2 / self.n))
         return symmetric((vectors * np.exp(values)[..., None, :]) @ transpose(vectors))
 

@@ -27,6 +27,7 @@ from ..arrays.product import FLUSHED, product_error, rounded
 from ..arrays.series import atan, sinc
 from ..errors import SpecError
 from .base import Manifold, Queries, Rows, Targets
+from .given import as_number, batch
 from .radial import reflect
 from .rounds import StereographicCoordinates
 
@@ -50,12 +51,13 @@ class Sphere(Manifold):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.curvature > 0 and math.isfinite(self.curvature)):
+        curvature = as_number(self.curvature)
+        if not 0 < curvature < math.inf:
             raise SpecError(
                 f"A sphere has positive finite curvature, but curvature={self.curvature!r} came. "
                 "Pass curvature=1.0 for the unit sphere, or use Euclidean for curvature 0."
             )
-        object.__setattr__(self, "curvature", float(self.curvature))
+        object.__setattr__(self, "curvature", curvature)
 
     @property
     def dim(self) -> int:
@@ -111,8 +113,7 @@ class Sphere(Manifold):
 
     def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
         """Uniform on the sphere."""
-        shape = (shape,) if isinstance(shape, int) else shape
-        return self.project(np.random.default_rng(seed).standard_normal((*shape, self.n)))
+        return self.project(np.random.default_rng(seed).standard_normal((*batch(shape), self.n)))
 
     # --- geometry -------------------------------------------------------------------------------
 
