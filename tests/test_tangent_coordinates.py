@@ -182,3 +182,20 @@ def test_without_scikit_learn_it_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "sklearn.base", None)
     with pytest.raises(ImportError, match=r"pip install 'geodask\[learn\]'"):
         importlib.import_module("geodask.learn.tangent")
+
+
+@pytest.mark.parametrize("on", SPACES, ids=str)
+def test_rows_of_another_width_are_refused(on: gd.Manifold) -> None:
+    p = on.random(1, seed=0)[0]
+    fitted = gd.TangentCoordinates(on).fit(near(on, 9))
+    for method in (
+        lambda c: on.exp_coordinates(p, c),
+        lambda c: on.from_coordinates(p, c),
+        fitted.inverse_transform,
+    ):
+        for width in (on.dim - 1, on.dim + 1, 2 * on.dim, 0):
+            with pytest.raises(gd.PointShapeError, match=rf"of shape \(3, {width}\) came"):
+                method(np.ones((3, width)))
+        with pytest.raises(gd.PointShapeError, match=r"of shape \(\) came"):
+            method(np.ones(()))
+    assert fitted.inverse_transform(0.1 * np.ones((3, on.dim))).shape == (3, *on.point_shape)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..arrays.namespace import wide
+from ..errors import PointShapeError
 
 
 class Frames:
@@ -13,6 +14,7 @@ class Frames:
     """
 
     n: int
+    dim: Any
     exp: Callable[..., Any]
     log: Callable[..., Any]
     canonical: Callable[..., Any]
@@ -64,9 +66,12 @@ class Frames:
         return self.unit * self.to_basis(p, self.to_frame(p, wide(u)))
 
     def from_coordinates(self, p: Any, c: Any) -> Any:
-        """The tangent vectors at p with these coordinates."""
+        """The tangent vectors at p with these coordinates.
+
+        Raises PointShapeError where there are not `dim` in a row.
+        """
         p = self.canonical(p)
-        return self.from_frame(p, self.from_basis(p, wide(c)) / self.unit)
+        return self.from_frame(p, self._in_frame(p, c))
 
     def log_coordinates(self, p: Any, q: Any) -> Any:
         """Those of log(p, q)."""
@@ -74,6 +79,16 @@ class Frames:
         return self.unit * self.to_basis(p, self.log_frame(p, self.canonical(q)))
 
     def exp_coordinates(self, p: Any, c: Any) -> Any:
-        """exp of the tangent vectors at p with these coordinates."""
+        """exp of the tangent vectors at p with these coordinates, as `from_coordinates`."""
         p = self.canonical(p)
-        return self.exp_frame(p, self.from_basis(p, wide(c)) / self.unit)
+        return self.exp_frame(p, self._in_frame(p, c))
+
+    def _in_frame(self, p: Any, c: Any) -> Any:
+        """Coordinates as components in the frame."""
+        if not c.ndim or c.shape[-1] != self.dim:
+            raise PointShapeError(
+                f"Tangent vectors of {self} have rows of {self.dim} coordinates",
+                came=f"an array of shape {tuple(c.shape)} came",
+                do=f"Pass one of shape (..., {self.dim}).",
+            )
+        return self.from_basis(p, wide(c)) / self.unit
