@@ -117,6 +117,15 @@ def test_the_simplex_has_the_angle_of_square_roots() -> None:
     assert np.isnan(gd.Simplex(2).exp(np.array([0.5, 0.5]), np.array([2.0, -2.0]))).all()
 
 
+def test_an_outcome_that_is_impossible_in_both_stays_so() -> None:
+    on, p, q = gd.Simplex(4), np.array([0, 0.3, 0.3, 0.4]), np.array([0, 0.2, 0.5, 0.3])
+    u = on.log(p, q)
+    assert np.allclose(on.exp(p, u), q, rtol=1e-15)
+    assert on.norm(p, u) == pytest.approx(on.dist(p, q), rel=1e-15)
+    assert on.transport(p, q, u)[0] == 0
+    assert np.isnan(on.log(p, np.full(4, 0.25))).any()
+
+
 def test_matrices_have_the_distance_of_their_logarithms() -> None:
     on = gd.SPDLogEuclidean(4)
     p, q = on.random(2, seed=3)

@@ -98,10 +98,12 @@ class Simplex(Isometric):
         return where((namespace(x).min(x, axis=-1) >= 0)[..., None], x * x, math.nan)
 
     def push(self, p: Any, u: Any) -> Any:
-        return u / (2 * root(p))
+        # What stays impossible does not move.
+        some = p > 0
+        return where(some, u / where(some, 2 * root(p), 1.0), where(u == 0, 0 * u, math.nan))
 
     def pull(self, p: Any, y: Any) -> Any:
-        return 2 * root(p) * y
+        return where((p > 0) | (y == 0), 2 * root(p) * y, math.nan)
 
     def blur(self, p: Any) -> Any:
         # Two roundings a coordinate, that of the root and half of those before it.
