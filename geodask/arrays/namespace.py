@@ -64,7 +64,12 @@ def dot(u: Any, v: Any) -> Any:
 
 def norm(v: Any) -> Any:
     """Euclidean lengths over the last axis, without overflow or underflow: (..., n) -> (...)."""
-    scaled, scale = _scaled(v)
+    xp, largest = namespace(v), _largest(v)
+    least = float(xp.finfo(v.dtype).smallest_normal) ** 0.25
+    # Where squares are sure to stay in the dtype, a scale would only add roundings.
+    far = (largest < least) | (largest > 1 / least)
+    scale = where(far & (largest > 0) & xp.isfinite(largest), largest, 1.0)
+    scaled = v / scale
     return scale[..., 0] * root(dot(scaled, scaled))
 
 
@@ -80,18 +85,16 @@ def unit(v: Any) -> Any:
     NaN for the zero vector and for vectors that are not finite.
     """
     xp = namespace(v)
-    scaled, _ = _scaled(v)
+    largest = _largest(v)
+    scaled = v / where((largest > 0) & xp.isfinite(largest), largest, 1.0)
     length = xp.sqrt(dot(scaled, scaled))[..., None]
     return scaled / where((length > 0) & xp.isfinite(length), length, math.nan)
 
 
-def _scaled(v: Any) -> tuple[Any, Any]:
-    """Vectors whose largest coordinate is 1, and what they were divided by: (..., n), (..., 1)."""
+def _largest(v: Any) -> Any:
+    """Of the coordinates: (..., 1)."""
     xp = namespace(v)
-    largest = xp.max(xp.abs(v), axis=-1, keepdims=True)
-    usable = (largest > 0) & xp.isfinite(largest)
-    scale = where(usable, largest, 1.0)
-    return v / scale, scale
+    return xp.max(xp.abs(v), axis=-1, keepdims=True)
 
 
 def wide(x: Any) -> Any:
