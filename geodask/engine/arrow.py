@@ -1,5 +1,6 @@
 """Arrow columns as arrays of rows, without a copy where Arrow has none to make."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,19 +27,40 @@ def check_column(place: str, name: str, known: Sequence[str]) -> None:
 
 
 def rows_type(path: str, column: str, kind: Any) -> tuple[np.dtype, int | None]:
-    """The dtype of a column's rows and their length: 1 for plain numbers, None if lists tell."""
+    """The dtype of a column's rows and their length: 1 for plain numbers, None if lists tell.
+
+    Lists of fixed length may hold such lists, and tensors of fixed shape are them.
+    """
     import pyarrow.types as types
 
-    lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    inner = kind.value_type if lists else kind
+    width, inner = 1, _stored(kind)
+    if types.is_list(inner) or types.is_large_list(inner):
+        width, inner = None, inner.value_type
+    while width is not None and types.is_fixed_size_list(inner):
+        width, inner = width * inner.list_size, inner.value_type
     if not (types.is_floating(inner) or types.is_integer(inner)):
         raise SpecError(
             f"Column {column!r} of {path} must hold numbers or lists of numbers",
             came=f"it is {kind}",
-            do="Pass the name of another column.",
+            do="Pass the name of another column, or write lists in lists with a fixed length.",
         )
-    width = kind.list_size if types.is_fixed_size_list(kind) else None if lists else 1
     return np.dtype(inner.to_pandas_dtype()), width
+
+
+def _stored(kind: Any) -> Any:
+    """The lists that a column of tensors of one shape holds, where they are row by row."""
+    import pyarrow as pa
+
+    rows = isinstance(kind, pa.FixedShapeTensorType) and kind.permutation in (
+        None,
+        list(range(len(kind.shape))),
+    )
+    return kind.storage_type if rows else kind
+
+
+def row_shape(width: int, point: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The shape of a row: that of a point with as many numbers, where there is one."""
+    return point if point is not None and math.prod(point) == width else (width,)
 
 
 def ids_dtype(path: str, column: str, kind: Any) -> np.dtype:
@@ -58,29 +80,38 @@ def ids_dtype(path: str, column: str, kind: Any) -> np.dtype:
 
 
 def decode_lists(table: Any, shape: tuple[int, ...], place: str, first: int = 0) -> np.ndarray:
-    """Rows (n, width) of a column of lists, or of plain numbers where the width is 1.
+    """Rows (n, *shape) of a column of lists, or of plain numbers where there is one in a row.
 
     Raises PointShapeError where a list or a number is null, or a list has another length, with the
     place and the number of the row, of which those in the table begin with ``first``.
     """
     column = _whole(table.column(0))
     _refuse_nulls(column, place, first, "is null")
-    flat = column
-    if hasattr(column, "flatten"):
+    width, (_, known) = math.prod(shape), rows_type(place, "", column.type)
+    lengths = np.full(len(column), known)
+    if known is None:
         lengths = column.value_lengths().to_numpy(zero_copy_only=False)
-        if len(bad := np.flatnonzero(lengths != shape[0])):
-            raise _wrong(place, first + bad, f"has {lengths[bad[0]]} numbers, not {shape[0]}")
-        flat = column.flatten()
-    if flat.null_count:
-        bad = np.flatnonzero(flat.is_null().to_numpy(zero_copy_only=False)) // max(1, shape[0])
-        raise _wrong(place, first + bad, "holds a null")
-    return flat.to_numpy(zero_copy_only=True).reshape(len(column), *shape)
+    if len(bad := np.flatnonzero(lengths != width)):
+        raise _wrong(place, first + bad, f"has {lengths[bad[0]]} numbers, not {width}")
+    return _flat(column, place, first).reshape(len(column), *shape)
+
+
+def _flat(column: Any, place: str, first: int) -> np.ndarray:
+    """The numbers of lists of one length, and of lists in them."""
+    flat = getattr(column, "storage", column)  # of tensors
+    while True:
+        if flat.null_count:
+            bad = np.flatnonzero(flat.is_null().to_numpy(zero_copy_only=False))
+            raise _wrong(place, first + bad * len(column) // len(flat), "holds a null")
+        if not hasattr(flat, "flatten"):
+            return flat.to_numpy(zero_copy_only=True)
+        flat = flat.flatten()
 
 
 def decode_columns(table: Any, shape: tuple[int, ...], place: str, first: int = 0) -> np.ndarray:
-    """Rows (n, width) of several columns of plain numbers."""
+    """Rows (n, *shape) of several columns of plain numbers."""
     parts = [decode_lists(table.select([i]), (1,), place, first) for i in range(table.num_columns)]
-    return np.concatenate(parts, axis=1)
+    return np.concatenate(parts, axis=1).reshape(-1, *shape)
 
 
 def decode_ids(table: Any, shape: tuple[int, ...], place: str, first: int = 0) -> np.ndarray:

@@ -82,5 +82,6 @@ def _advice(manifold: Manifold, codes: set[int]) -> str:
 def _shape_advice(manifold: Manifold, shape: tuple[int, ...]) -> str:
     if len(shape) != 2 or len(manifold.point_shape) != 1:
         sides = ", ".join(map(str, ("rows", *manifold.point_shape)))
-        return f"Pass an array of shape ({sides})."
+        other = f", or in a table {manifold.size} numbers a row"
+        return f"Pass an array of shape ({sides}){other if len(manifold.point_shape) > 1 else ''}."
     return f"Pass {type(manifold).__name__}({shape[1]}), or select the columns."

@@ -14,6 +14,7 @@ from .arrow import (
     decode_lists,
     ids_dtype,
     named_columns,
+    row_shape,
     rows_type,
 )
 from .ids import Ids, as_ids
@@ -28,9 +29,13 @@ def is_frame(array: Any) -> bool:
 
 
 def open_frame(
-    frame: Any, column: str | Sequence[str] | None, ids: str | None
+    frame: Any,
+    column: str | Sequence[str] | None,
+    ids: str | None,
+    point: tuple[int, ...] | None = None,
 ) -> tuple[Source, Ids | None]:
     """The rows and ids in some columns of a table. One of Dask is counted, and read when needed.
+    Rows of as many numbers have the shape of a point.
 
     Raises SpecError where a column is not there or holds something else, PointShapeError where
     lists are null or of several lengths, with the partition.
@@ -42,7 +47,7 @@ def open_frame(
     if _is_dask(frame):
         _refuse_text(frame, columns)
     lists = isinstance(column, str)
-    rows = _open(frame, columns, partial(_rows_of, lists=lists))
+    rows = _shaped(_open(frame, columns, partial(_rows_of, lists=lists)), point)
     if ids is None:
         return rows, None
     names = _open(frame, [ids], _ids_of)
@@ -74,6 +79,14 @@ def _open(frame: Any, columns: list[str], values_of: Callable[..., np.ndarray]) 
     return Lazy(array.shape, like.dtype, array)
 
 
+def _shaped(rows: Source, point: tuple[int, ...] | None) -> Source:
+    shape = rows.shape[0], *row_shape(rows.shape[1], point)
+    if isinstance(rows, Memory):
+        return Memory(shape, rows.dtype, rows.values.reshape(shape))
+    assert isinstance(rows, Lazy)
+    return Lazy(shape, rows.dtype, rows.array.reshape(shape))
+
+
 def _is_dask(frame: Any) -> bool:
     return type(frame).__module__.startswith("dask.")
 
@@ -103,7 +116,15 @@ def _table(frame: Any, columns: list[str]) -> Any:
 
     if isinstance(frame, pa.Table):
         return frame.select(columns)
-    return pa.Table.from_pandas(frame[columns], preserve_index=False)
+    try:
+        return pa.Table.from_pandas(frame[columns], preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise SpecError(
+            f"Columns {', '.join(map(repr, columns))} must be of one type each: numbers, strings, "
+            "or lists of numbers",
+            came=f"{error.args[0]}",
+            do="Make lists of arrays, such as with frame[column].map(np.ravel).",
+        ) from error
 
 
 def _rows_of(table: Any, like: np.ndarray | None, place: str, *, lists: bool) -> np.ndarray:
@@ -121,7 +142,7 @@ def _rows_of(table: Any, like: np.ndarray | None, place: str, *, lists: bool) ->
             do="Convert them, or pass one column of lists.",
         )
     if not lists:
-        return decode_columns(table, (1,), place)
+        return decode_columns(table, (table.num_columns,), place)
     if like is not None:
         width = like.shape[1]
     return decode_lists(table, (_first_length(table) if width is None else width,), place)

@@ -41,9 +41,16 @@ def source_of(array: Any) -> Source:
 
 
 def open_rows(
-    array: Any, column: Any, ids: Any, filters: Any, options: Mapping[str, Any] | None
+    array: Any,
+    column: Any,
+    ids: Any,
+    filters: Any,
+    options: Mapping[str, Any] | None,
+    point: tuple[int, ...] | None = None,
 ) -> tuple[Source, Ids | None]:
     """The source of what a user hands over, and the ids where a column of a table names them.
+
+    Rows of a table with as many numbers as a point has are of its shape.
 
     Raises SpecError where columns are named of what has none.
     """
@@ -53,7 +60,7 @@ def open_rows(
         with reading(path):
             paths = table_files(files, path)
         if paths:
-            rows, names = open_table(files, paths, column, name)
+            rows, names = open_table(files, paths, column, name, point)
             named = None if names is None else Ids(names)
             if filters is not None:
                 kept = filtered_rows(files, paths, filters)
@@ -64,7 +71,7 @@ def open_rows(
             return rows, None if name is None else Ids(open_hdf5_ids(files, path, name))
         source = _path_source(files, path)
     elif is_frame(array) and filters is None:
-        return open_frame(array, column, name)
+        return open_frame(array, column, name, point)
     else:
         source = source_of(array)
     if column is not None or filters is not None:

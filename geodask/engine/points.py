@@ -178,7 +178,8 @@ def points(  # noqa: PLR0913 (all that may be said of a source)
         Take for each row the nearest point of the manifold, in the stored dtype.
     column : str or list of str
         The column of a table that holds lists of numbers, or several of plain numbers; the dataset
-        of an HDF5 file.
+        of an HDF5 file. Rows of a table with as many numbers as a point has are that point, row by
+        row.
     filters : optional
         The rows of Parquet or Arrow files to keep, as in `pyarrow.parquet.read_table`.
     dtype : "bfloat16", optional
@@ -204,7 +205,8 @@ def points(  # noqa: PLR0913 (all that may be said of a source)
         raise SpecError(
             f"A manifold is needed, such as gd.Sphere(384), but {manifold!r} came. Pass one."
         )
-    stored, column_ids = open_rows(array, column, ids, filters, storage_options)
+    point = None if manifold is None else manifold.point_shape
+    stored, column_ids = open_rows(array, column, ids, filters, storage_options, point)
     named, source = _named_manifold(stored), widened(stored, dtype, scale)
     if manifold is None and named is None:
         raise SpecError(

@@ -14,6 +14,7 @@ from .arrow import (
     decode_lists,
     ids_dtype,
     named_columns,
+    row_shape,
     rows_type,
 )
 from .files import Files, Local
@@ -47,9 +48,14 @@ def _hidden(path: str) -> bool:
 
 
 def open_table(
-    files: Files, paths: list[str], column: str | Sequence[str] | None, ids: str | None
+    files: Files,
+    paths: list[str],
+    column: str | Sequence[str] | None,
+    ids: str | None,
+    point: tuple[int, ...] | None = None,
 ) -> tuple[Source, Source | None]:
-    """The rows and the ids in some files of one schema.
+    """The rows and the ids in some files of one schema; rows of as many numbers have the shape of
+    a point.
 
     Raises SpecError where a column is not there or its type differs between files, and StoreError
     where a file cannot be read, with the file.
@@ -63,9 +69,9 @@ def open_table(
         if width is None:
             first = (paths[table[0, 0]], int(table[0, 1])) if end else None
             width = first_length(files, *first, column) if first else 0
-        source = Table((end, width), dtype, *where, decode_lists)
+        source = Table((end, *row_shape(width, point)), dtype, *where, decode_lists)
     elif kinds == [(dtype, 1)] * len(columns):
-        source = Table((end, len(columns)), dtype, *where, decode_columns)
+        source = Table((end, *row_shape(len(columns), point)), dtype, *where, decode_columns)
     else:
         raise SpecError(
             "Columns that make a row hold numbers of one type",
