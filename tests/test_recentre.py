@@ -57,6 +57,42 @@ def test_moving_to_the_origin_is_an_isometry(on: gd.Manifold) -> None:
     assert np.allclose(on.dist(back, there), 0, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "on",
+    [
+        gd.HPDAffineInvariant(2), gd.HPDLogEuclidean(2), gd.Gaussians(2), gd.Rotations(4),
+        gd.Grassmann(5, 2), gd.Oblique(3, 2), gd.RigidMotions(3), gd.Torus(2), gd.Simplex(4),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_it_is_one_of_rows_that_have_logs(on: gd.Manifold) -> None:
+    m = on.random_normal(1, on.origin, 0.1, seed=0)[0]
+    p, q = (on.random_normal(40, m, 0.1, seed=seed) for seed in (1, 2))
+    there, other = on.recentred(m, p), on.recentred(m, q)
+    assert np.allclose(on.dist(there, other), on.dist(p, q), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "on",
+    [
+        gd.SPDBuresWasserstein(3), gd.HPDBuresWasserstein(2), gd.GaussiansBuresWasserstein(2),
+        gd.StiefelCanonical(4, 2), gd.StiefelEuclidean(4, 2),
+        gd.Product((gd.Sphere(3), gd.SPDBuresWasserstein(2))),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_where_it_is_none_distances_and_angles_at_the_mean_are_kept(on: gd.Manifold) -> None:
+    m = on.random(1, seed=0)[0]
+    p, q = (on.random_normal(40, m, 0.1, seed=seed) for seed in (1, 2))
+    there, other = on.recentred(m, p), on.recentred(m, q)
+    assert abs(on.dist(there, other) - on.dist(p, q)).max() > 1e-5
+    assert np.allclose(on.dist(on.origin, there), on.dist(m, p), rtol=1e-10)
+    at, to = (on.inner(o, on.log(o, a), on.log(o, b)) for o, a, b in [
+        (m, p, q), (on.origin, there, other),
+    ])  # fmt: skip
+    assert np.allclose(at, to, atol=1e-9)
+
+
 def test_a_distribution_may_leave_the_simplex() -> None:
     on = gd.Simplex(3)
     rows = np.array([[0.2, 0.3, 0.5], [0.25, 0.3, 0.45], [0.98, 0.01, 0.01]])

@@ -232,7 +232,8 @@ class Manifold(Frames, Curved, ABC):
     def recentred(self, p: Any, q: Any) -> Any:
         """q moved by the translation that takes p to the origin, along the geodesic between them.
 
-        On a symmetric space it is an isometry, for every p and q.
+        On a symmetric space it is an isometry, for every p and q; on others it keeps distances from
+        p and angles there alone.
         """
         xp = namespace(p, q)
         origin = xp.asarray(self.origin, dtype=xp.float64, device=q.device)

@@ -21,12 +21,18 @@ RECENTRED = Verb("recentred", ("point", "at"), "point")
 
 
 def recentre(x: Points, *, by: Any = None) -> Points:
-    """Every row moved by the isometry that takes the Fréchet mean of its group to the origin.
+    """Every row moved by the translation that takes the Fréchet mean of its group to the origin,
+    along the geodesic between them.
+
+    On a symmetric space it is an isometry. Those of Bures and Wasserstein and of Stiefel are none,
+    nor are their products: there distances from the mean and angles at it are kept, and those
+    between other rows are not.
 
     Parameters
     ----------
     x : Points
-        Rows of a symmetric space: all but the simplex, where what leaves it is NaN.
+        Rows of a space with an origin. What leaves it is NaN, as it may the simplex and the spaces
+        of Bures and Wasserstein.
     by : array, optional
         A label a row, (n,), integers or strings, such as the subject; without it all rows are one
         group.
