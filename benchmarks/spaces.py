@@ -14,6 +14,7 @@ import regimes as near_and_far
 import regimes_matrices as laws
 import truths
 import truths_columns as columns
+import truths_frames as frames
 import truths_matrices as matrices
 import truths_parts as parts
 import verbs
@@ -161,6 +162,18 @@ ORTHONORMAL = {
         columns.Spans(5),
         partial(laws.round_about, bases=laws.columns(5, 2)),
         {"geomstats": partial(by_matrices.geomstats_subspaces, 5, 2)},
+    ),
+    "StiefelCanonical": _of(
+        gd.StiefelCanonical(4, 2),
+        frames.Frames(4, 2, 0.5),
+        partial(laws.within, bases=laws.columns(4, 2), radius=math.sqrt(4 / 5) * math.pi),
+        {"geomstats": partial(by_matrices.geomstats_frames, 4, 2)},
+    ),
+    "StiefelEuclidean": _of(
+        gd.StiefelEuclidean(4, 2),
+        frames.Frames(4, 2, 1.0),
+        partial(laws.within, bases=laws.columns(4, 2), radius=math.pi),
+        {"geoopt": by_matrices.geoopt_frames},
     ),
     **{
         f"Rotations({n})": _of(

@@ -116,6 +116,20 @@ def _spanned(projection: np.ndarray, k: int) -> np.ndarray:
     return np.linalg.eigh(even)[1][..., -k:]
 
 
+def geomstats_frames(n: int, k: int) -> Verbs:
+    """geomstats.Stiefel, whose metric is the canonical one."""
+    from geomstats.geometry.stiefel import Stiefel
+
+    return base_point_last(Stiefel(n, k).metric)
+
+
+def geoopt_frames() -> Verbs:
+    """geoopt.EuclideanStiefel, whose transport is a projection."""
+    import geoopt
+
+    return by_torch(exp=geoopt.EuclideanStiefel().expmap)
+
+
 def geomstats_rotations(n: int) -> Verbs:
     """geomstats.SpecialOrthogonal."""
     from geomstats.geometry.special_orthogonal import SpecialOrthogonal
