@@ -384,8 +384,20 @@ def test_what_does_not_fit_is_refused() -> None:
     p = S2.random(2, seed=0)
     with pytest.raises(gd.SpecError, match=r"A chart of Sphere.* is needed"):
         S2.christoffel(p, chart=gd.SphericalCoordinates(gd.Sphere(3)))
-    with pytest.raises(gd.SpecError, match="those of the sphere in R"):
-        gd.SphericalCoordinates(gd.Sphere(4))
+    for chart in (3, "normal", gd.NormalCoordinates, gd.NormalCoordinates(S2).coordinates):
+        with pytest.raises(gd.SpecError, match=r"chart= takes coordinates of Sphere.* came\. Pass"):
+            S2.riemann(p, chart=chart)  # pyright: ignore[reportArgumentType]
+        with pytest.raises(gd.SpecError, match="chart= takes coordinates of Sphere"):
+            gd.metric_tensor(gd.points(p, S2), chart=chart)  # pyright: ignore[reportArgumentType]
+    for space in (gd.Sphere(4), gd.Lorentz(3), gd.Euclidean(3), 3):
+        with pytest.raises(gd.SpecError, match="those of the sphere in R"):
+            gd.SphericalCoordinates(space)  # pyright: ignore[reportArgumentType]
+    for space in (gd.Euclidean(3), gd.Lorentz(3), gd.Simplex(3), 3, gd.Sphere):
+        with pytest.raises(gd.SpecError, match=r"those of a sphere, but .* came\. Pass such as"):
+            gd.StereographicCoordinates(space)  # pyright: ignore[reportArgumentType]
+    for space in (3, None, gd.Sphere, "Sphere"):
+        with pytest.raises(gd.SpecError, match=r"those of a manifold, but .* came\. Pass such as"):
+            gd.NormalCoordinates(space)  # pyright: ignore[reportArgumentType]
     with pytest.raises(gd.SpecError, match="comes by closed or autodiff or differences"):
         S2.riemann(p, "symbolic")
     with pytest.raises(gd.SpecError, match=r"christoffel of SPDLogEuc.* comes by autodiff or"):

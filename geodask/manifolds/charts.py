@@ -31,6 +31,20 @@ class Chart(ABC):
 
     space: "Manifold"
 
+    def __post_init__(self) -> None:
+        from .base import Manifold
+
+        self._need(isinstance(self.space, Manifold), "a manifold", "gd.Sphere(3)")
+
+    def _need(self, holds: bool, what: str, example: str) -> None:
+        """Raises SpecError where a space has no such coordinates."""
+        if not holds:
+            raise SpecError(
+                f"{type(self).__name__} are those of {what}",
+                came=f"{self.space!r} came",
+                do=f"Pass such as {example}.",
+            )
+
     def to_spec(self) -> dict[str, Any]:
         """The chart as JSON: its class name and its space."""
         return {"chart": type(self).__name__, "space": self.space.to_spec()}

@@ -138,13 +138,21 @@ class Curved:
         return self._in(chart).method_for(tensor, method, order)
 
     def _in(self: Any, chart: Chart | None) -> Chart:
-        if chart is not None and chart.space != self:
+        if chart is None:
+            return self.chart
+        if not isinstance(chart, Chart):
+            raise SpecError(
+                f"chart= takes coordinates of {self}",
+                came=f"{chart!r} came",
+                do="Pass such as gd.NormalCoordinates(manifold), or none.",
+            )
+        if chart.space != self:
             raise SpecError(
                 f"A chart of {self} is needed",
                 came=f"one of {chart.space} came",
                 do=f"Pass {type(chart).__name__}(manifold).",
             )
-        return chart or self.chart
+        return chart
 
 
 def _plane(on: Any, p: Any, u: Any, v: Any) -> tuple[Any, Any]:

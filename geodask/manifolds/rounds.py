@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, final
 
 from ..arrays.namespace import dot, namespace, norm, unit, where
 from ..arrays.series import sinhc, sinhc_rest, sinhc_slope
-from ..errors import SpecError
 from .charts import ORDER, Chart
 
 if TYPE_CHECKING:
@@ -21,6 +20,9 @@ class StereographicCoordinates(Chart):
     They reach all points but the pole. The metric is (2 / (1 + |c|^2))^2 times the flat one (Lee,
     Introduction to Riemannian manifolds, 2018, chapter 3).
     """
+
+    def __post_init__(self) -> None:
+        self._need(_is_sphere(self.space), "a sphere", "gd.Sphere(3)")
 
     def coordinates(self, p: Any) -> Any:
         return p[..., :-1] / self._height(p)[..., None]
@@ -143,12 +145,8 @@ class SphericalCoordinates(Chart):
     """
 
     def __post_init__(self) -> None:
-        if self.space.point_shape != (3,) or self.space.dim != 2:
-            raise SpecError(
-                "Spherical coordinates are those of the sphere in R^3",
-                came=f"{self.space} came",
-                do="Pass gd.Sphere(3), or use its stereographic coordinates.",
-            )
+        fits = _is_sphere(self.space) and self.space.n == 3
+        self._need(fits, "the sphere in R^3", "gd.Sphere(3), or use stereographic coordinates")
 
     def coordinates(self, p: Any) -> Any:
         xp, across = namespace(p), self._across(p)
@@ -192,6 +190,12 @@ class SphericalCoordinates(Chart):
         """The distance from the axis, the sine of the first angle; NaN at the poles."""
         across = namespace(p).hypot(p[..., 0], p[..., 1])
         return where(across > 0, across, math.nan)
+
+
+def _is_sphere(space: Any) -> bool:
+    from .sphere import Sphere
+
+    return isinstance(space, Sphere)
 
 
 def _mirrored(x: Any, side: Any) -> Any:
