@@ -128,8 +128,14 @@ def test_an_amount_is_a_number_from_0_to_1(x: gd.Points, amount: Any) -> None:
 def test_spaces_that_do_not_fit_are_refused_at_once(x: gd.Points) -> None:
     with pytest.raises(gd.SpecError, match=r"gives rows of shape \(6, 6\), but .*n=5.* came"):
         gd.shrink(x, 0.1, SMALL)
-    with pytest.raises(gd.SpecError, match="takes the manifold to go to"):
-        gd.shrink(x, 0.1, None)  # pyright: ignore[reportArgumentType]
+    for none in (None, 3, "spd"):
+        with pytest.raises(gd.SpecError, match=r"manifold to go to .*gd\.SPDAffineInvariant\(16"):
+            gd.shrink(x, 0.1, none)  # pyright: ignore[reportArgumentType]
+    for other in (gd.Rotations(6), gd.RigidMotions(5)):
+        with pytest.raises(gd.SpecError, match=r"points of EuclideanMatrices, SPDAff.* came"):
+            gd.shrink(x, 0.1, other)
+    with pytest.raises(gd.SpecError, match="What compress gives are points of Euclidean"):
+        gd.compress(x, np.eye(6)[:, :5], gd.Rotations(5))
     oblong = gd.points(np.ones((2, 2, 3)), gd.EuclideanMatrices(2, 3))
     with pytest.raises(gd.SpecError, match="Square matrices"):
         gd.shrink(oblong, 0.1, SPD)
@@ -154,6 +160,26 @@ def test_the_common_span_is_across_the_reference(dtype: str) -> None:
     assert abs(gd.common_span(one, tol=0.3)).tolist() == [[1, 0], [0, 1], [0, 0]]
     with pytest.raises(gd.SpecError, match="square matrices"):
         gd.common_span(gd.points(np.eye(3), gd.Sphere(3)))
+
+
+@pytest.mark.parametrize("tol", [-1, 1, 2, np.nan, "0.1", [0.1]])
+def test_a_tolerance_is_a_share(x: gd.Points, tol: Any) -> None:
+    with pytest.raises(gd.SpecError, match=r"tol from 0 to less than 1, but tol=.* came\. Pass"):
+        gd.common_span(x, tol=tol)
+
+
+def test_what_spans_nothing_is_refused(x: gd.Points) -> None:
+    with pytest.raises(gd.SpecError, match="common_span takes Points"):
+        gd.common_span(x.read(0, 9))  # pyright: ignore[reportArgumentType]
+    for rows, text in (
+        (np.zeros((4, 6, 6)), "have 0 as its largest"),
+        (-referenced(4), "as its largest"),
+        (np.random.default_rng(0).standard_normal((4, 6, 6)), "not symmetric"),
+    ):
+        with pytest.raises(gd.SpecError, match=rf"positive eigenvalue, but .*{text}.* Pass"):
+            gd.common_span(gd.points(rows, FLAT))
+    rounded = referenced(4) + 1e-16 * np.random.default_rng(0).standard_normal((4, 6, 6))
+    assert gd.common_span(gd.points(rounded, FLAT)).shape == (6, 5)
 
 
 def test_compressed_matrices_are_those_of_fewer_channels(x: gd.Points) -> None:

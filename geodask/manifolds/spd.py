@@ -65,7 +65,8 @@ class SPD(Manifold, Covariances):
 
     def complaints(self, p: Any) -> Any:
         xp = namespace(p)
-        finite, tolerance, share = is_finite(p), 16 * self.n * eps(p), rounding(self.n, eps(p))
+        finite, share = is_finite(p), rounding(self.n, eps(p))
+        tolerance = unevenness(self.n, eps(p))
         p = finite_or_unit(wide(p))
         size = xp.max(xp.abs(p), axis=(-2, -1))
         uneven = xp.max(xp.abs(p - transpose(p)), axis=(-2, -1)) > tolerance * size
@@ -91,6 +92,12 @@ class SPD(Manifold, Covariances):
 
     def canonical(self, x: Any) -> Any:
         return symmetric(wide(x))
+
+
+def unevenness(n: int, eps: float) -> float:
+    """What rounding may make of the difference of two entries that are equal, as a share of the
+    largest."""
+    return 16 * n * eps
 
 
 def rounding(n: int, eps: float) -> float:

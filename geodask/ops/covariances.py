@@ -10,7 +10,9 @@ from ..engine.points import Points
 from ..errors import SpecError
 from ..manifolds.base import Manifold
 from ..manifolds.euclidean_matrices import EuclideanMatrices
-from ..manifolds.spd import rounding
+from ..manifolds.given import as_number
+from ..manifolds.spd import rounding, unevenness
+from .compared import check_points
 from .mean import mean
 from .pointwise import lazy
 from .rowwise import Verb
@@ -45,7 +47,11 @@ def common_span(x: Points, *, tol: float | None = None) -> np.ndarray:
     ``tol`` of the largest: without it, four times what rounding may make of a zero, at least 2^-44
     in float64 and 2^-19 in float32. After an average reference m is n - 1. A pass over the rows, by
     a plan that is stored.
+
+    Raises SpecError where that mean is not symmetric or has no positive eigenvalue, and for a
+    ``tol`` that is no share.
     """
+    check_points("common_span", x)
     side = x.manifold.point_shape[0]
     if x.manifold.point_shape != (side, side):
         raise SpecError(
@@ -53,9 +59,24 @@ def common_span(x: Points, *, tol: float | None = None) -> np.ndarray:
             came=f"points of {x.manifold} came",
             do="Pass Points of such a space, such as gd.EuclideanMatrices(n, n).",
         )
-    flat = Points(x.source, EuclideanMatrices(side, side))
-    values, vectors = np.linalg.eigh(mean(flat).persist().point)
-    share = 4 * rounding(side, float(np.finfo(x.dtype).eps)) if tol is None else tol
+    eps = float(np.finfo(x.dtype).eps)
+    share = 4 * rounding(side, eps) if tol is None else as_number(tol)
+    if not 0 <= share < 1:
+        raise SpecError(
+            "common_span takes a tol from 0 to less than 1",
+            came=f"tol={tol!r} came",
+            do="Pass a share of the largest eigenvalue, or none.",
+        )
+    centre = mean(Points(x.source, EuclideanMatrices(side, side))).persist().point
+    values, vectors = np.linalg.eigh(centre)
+    uneven = abs(centre - centre.T).max() > unevenness(side, eps) * abs(centre).max()
+    if uneven or not values[-1] > 0:
+        raise SpecError(
+            "common_span takes symmetric matrices whose mean has a positive eigenvalue",
+            came=f"those of {x.source.label} have "
+            + ("one that is not symmetric" if uneven else f"{values[-1]:.3g} as its largest"),
+            do="Pass covariances.",
+        )
     return vectors[:, values > share * values[-1]][:, ::-1].copy()
 
 

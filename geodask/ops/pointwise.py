@@ -125,6 +125,12 @@ def operands(verb: Verb, *arguments: Any) -> tuple[Points, ...]:
 def _check_space(verb: Verb, inputs: list[Points]) -> None:
     """Raises SpecError where results do not lie in the space that they should, by no rows."""
     manifold = inputs[0].manifold
+    if "into" in verb.takes and verb.method not in dir(verb.to):
+        raise SpecError(
+            f"What {verb.method} gives are points of {_spaces_with(verb.method)}",
+            came=f"{verb.to} came to put them in",
+            do="Pass one of these spaces.",
+        )
     made = verb.apply(manifold, *(np.empty((0, *each.shape[1:])) for each in inputs))
     if made.shape[1:] != verb.row_shape(manifold):
         raise SpecError(

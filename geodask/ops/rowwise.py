@@ -62,7 +62,8 @@ class Verb:
             if kind == "amount":
                 verb = replace(verb, amount=checked_amount(self.method, value))
             elif kind in ("space", "into"):
-                verb = replace(verb, to=checked_space(self.method, value))
+                example = "gd.SPDAffineInvariant(16)" if kind == "into" else "gd.Lorentz(4)"
+                verb = replace(verb, to=checked_space(self.method, value, example))
         return verb, tuple(value for kind, value in pairs if kind in self.rows)
 
     def space(self, manifold: Manifold) -> Manifold:
@@ -272,13 +273,13 @@ def _undefined(values: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.isnan(values).any(axis=tuple(range(1, values.ndim))))
 
 
-def checked_space(method: str, value: Any) -> Manifold:
+def checked_space(method: str, value: Any, example: str) -> Manifold:
     """The space that a verb goes to, or a SpecError."""
     if not isinstance(value, Manifold):
         raise SpecError(
             f"{method} takes the manifold to go to as its last argument",
             came=f"{type(value).__name__} came",
-            do="Pass one, such as gd.Lorentz(4).",
+            do=f"Pass one, such as {example}.",
         )
     return value
 
