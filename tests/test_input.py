@@ -148,6 +148,22 @@ def test_a_wrong_shape_is_refused_with_advice(shape: tuple[int, ...], advice: st
     assert text.endswith(advice)
 
 
+@pytest.mark.parametrize(
+    ("on", "width", "advice"),
+    [
+        (gd.Circle(), 2, "Pass rows of 1 numbers, or"),
+        (gd.Circle(), 0, "Pass rows of 1 numbers, or"),
+        (gd.Product((gd.Sphere(3), gd.Euclidean(1))), 5, "Pass rows of 4 numbers, or"),
+        (gd.Lorentz(3), 1, "Pass rows of 3 numbers, or"),
+        (gd.PoincareBall(3), 4, r"Pass PoincareBall\(4\), or"),
+        (gd.Torus(3), 4, r"Pass Torus\(4\), or"),
+    ],
+)
+def test_advice_names_spaces_that_there_are(on: gd.Manifold, width: int, advice: str) -> None:
+    with pytest.raises(gd.PointShapeError, match=advice):
+        gd.points(np.ones((6, width)), on)
+
+
 @pytest.mark.parametrize("dtype", ["int32", "uint8", "complex64", "object", "bool", "U3", "M8[s]"])
 def test_a_wrong_dtype_is_refused_with_advice(dtype: str, tmp_path: Path) -> None:
     rows = np.ones((3, 4), "int8").astype(dtype)

@@ -1,5 +1,6 @@
 """Checks of rows a user hands over: shape, and whether they are points of the manifold."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,4 +85,13 @@ def _shape_advice(manifold: Manifold, shape: tuple[int, ...]) -> str:
         sides = ", ".join(map(str, ("rows", *manifold.point_shape)))
         other = f", or in a table {manifold.size} numbers a row"
         return f"Pass an array of shape ({sides}){other if len(manifold.point_shape) > 1 else ''}."
-    return f"Pass {type(manifold).__name__}({shape[1]}), or select the columns."
+    own = f"{type(manifold).__name__}({shape[1]})" if _resizes(manifold, shape[1]) else ""
+    return f"Pass {own or f'rows of {manifold.size} numbers'}, or select the columns."
+
+
+def _resizes(manifold: Manifold, width: int) -> bool:
+    """Whether there is such a space with points of so many numbers."""
+    try:
+        return replace(manifold, n=width).point_shape == (width,)
+    except ValueError:  # n is no field of its own, or too small or too large
+        return False
