@@ -348,6 +348,17 @@ def test_numbers_that_are_the_same_in_all_charts_are_known_at_and_beside_a_pole(
 
 
 @METHODS
+def test_curvatures_beside_the_origin_of_polar_coordinates(method: str) -> None:
+    on = gd.HyperbolicPolar(3, curvature=-4.0)
+    p = np.array([[0.6, 0.8, r] for r in (1e-12, 1e-6, 1e-3, 1.0)] + [[1.0, 0.0, 2.0**-8]])
+    u, v = on.random_tangent(p, 1), on.random_tangent(p, 2)
+    np.testing.assert_allclose(on.scalar_curvature(p, method), -8, atol=1e-9)
+    np.testing.assert_allclose(on.ricci(p, method), -4 * on.metric_tensor(p), atol=1e-9)
+    if method != "differences":  # which are along geodesics, whose directions turn there
+        np.testing.assert_allclose(on.sectional_curvature(p, u, v, method), -4, atol=1e-9)
+
+
+@METHODS
 def test_the_scalar_curvature_of_parts_is_the_sum_of_theirs_over_their_weights(
     method: str,
 ) -> None:

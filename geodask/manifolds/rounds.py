@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from ..arrays.namespace import dot, namespace, norm, unit, where
 from ..arrays.series import sinhc, sinhc_rest, sinhc_slope
+from ..geodesics.curvature import Metric
 from .charts import ORDER, Chart
 
 if TYPE_CHECKING:
@@ -112,6 +113,22 @@ class PolarCoordinates(Chart):
     def components(self, p: Any, v: Any) -> Any:
         direction, radius = self.space.to_polar(p)
         return radius[..., None] * v[..., :-1] + v[..., -1:] * direction
+
+    def reach(self, p: Any) -> Any:
+        """That of the metric, to which the origin is a point like others."""
+        _, radius = self.space.to_polar(p)
+        return self.space.unit + 0 * radius
+
+    def metric(self, p: Any) -> Metric:
+        # (sinh(r) / r)^2 is 1 + r^2 (sinh(r) - r) / r^3 (sinh(r) / r + 1), to all digits near 0.
+        def metric(c: Any, a: Any, b: Any) -> Any:
+            r = norm(c)
+            n = c / where(r > 0, r, 1.0)[..., None]
+            across = (v - dot(n, v)[..., None] * n for v in (a, b))
+            more = r * r * sinhc_rest(r) * (sinhc(r) + 1)
+            return (dot(a, b) + more * dot(*across)) * self.space.unit**2
+
+        return metric
 
     @property
     def has_symbols(self) -> bool:
