@@ -11,6 +11,7 @@ from mpmath import mp, mpf
 
 import geodask as gd
 from geodask import testing
+from geodask.arrays.rotations import arctangent
 from geodask.manifolds.orthonormal import Orthonormal
 
 
@@ -187,3 +188,11 @@ def test_angles_of_many_turns_come_home() -> None:
     with mp.workdps(60):
         true = [[float(mp.atan2(mp.sin(mpf(a)), mp.cos(mpf(a))))] for a in x[:, 0]]
     assert np.allclose(gd.Torus(1).project(x), true, rtol=4e-16, atol=0)
+
+
+def test_the_arctangent_has_its_digits_up_to_half_a_right_angle() -> None:
+    tangents = np.linspace(0.01, 1, 200)
+    found = arctangent(tangents[:, None, None])[:, 0, 0]
+    with mp.workdps(30):
+        true = np.array([float(mp.atan(mpf(t))) for t in tangents.tolist()])
+    assert np.allclose(found, true, rtol=8e-16, atol=0)

@@ -4,8 +4,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from .columns import nearest, orthonormal
 from .matrices import diagonal, flat_skew, norm_of, skew, symmetric, transpose, unit_like
 from .namespace import namespace, norm, unit, where
@@ -17,13 +15,13 @@ The scaling and squaring method for the matrix exponential revisited, 2005)."""
 PADE = [math.comb(ORDER, j) / math.comb(2 * ORDER, j) / math.factorial(j) for j in range(ORDER + 1)]
 
 
-def _atan_ratio(x: Any) -> Any:
-    t = np.sqrt((x + 1) / 2)
-    return np.arctan(t) / t
-
-
-ATAN = np.polynomial.chebyshev.chebinterpolate(_atan_ratio, 24).tolist()
-"""atan(t) / t for squares of t from 0 to 1, in Chebyshev polynomials of 2 t^2 - 1."""
+Q = math.sqrt(2) - 1
+ATAN = [
+    (4 if j else 2) * (-1) ** j * math.fsum(Q ** (2 * k + 1) / (2 * k + 1) for k in range(j, 60))
+    for j in range(25)
+]
+"""atan(t) / t for squares of t from 0 to 1, in Chebyshev polynomials of 2 t^2 - 1: by sums of one
+sign, from the series of atan(t) itself, whose T_(2k+1) has 2 (-1)^k Q^(2k+1) / (2k+1)."""
 PART, TERMS = 2.0, 26
 """Taylor's series of an operator up to this norm leaves 2^26 / 26!, under a rounding."""
 LONG = 0.5
