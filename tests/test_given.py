@@ -60,7 +60,7 @@ def test_a_product_needs_spaces_and_weights_in_order(factors: Any, weights: Any)
     "on",
     [
         gd.Sphere(3), gd.Euclidean(2), gd.PoincareBall(2), gd.Simplex(3), gd.SPDAffineInvariant(2),
-        gd.HPDLogEuclidean(2), gd.Rotations(3), gd.Gaussians(2), gd.Oblique(3, 2),
+        gd.HPDLogEuclidean(2), gd.Rotations(3), gd.Gaussians(2), gd.Oblique(3, 2), gd.Torus(2),
         gd.Product((gd.Sphere(3), gd.Lorentz(3))),
     ],
     ids=str,

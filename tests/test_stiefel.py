@@ -145,7 +145,9 @@ def test_where_no_way_is_found_there_is_nan(metric: type[Stiefel]) -> None:
 @every_space
 def test_torch_knows_how_distances_grow(on: Stiefel) -> None:
     """The gradient of dist^2 / 2 at q is minus the log of p there."""
-    p, q = on.random(20, seed=0), on.random(20, seed=1)
+    p = on.random(20, seed=0)
+    u = on.random_tangent(p, seed=1)
+    q = on.exp(p, (0.9 * on.injectivity_radius / on.norm(p, u))[:, None, None] * u)
     end = torch.tensor(q, requires_grad=True)
     (on.dist(torch.tensor(p), end) ** 2 / 2).sum().backward()
     v = on.random_tangent(q, seed=2)

@@ -11,6 +11,7 @@ from ..arrays.decimals import arctangent
 from ..arrays.namespace import dot, eps, lane_sum, like, namespace, norm, sqrt, where, wide
 from .base import Manifold, Rows
 from .coordinates import Vectors
+from .given import batch
 from .shadowed import Shadowed
 
 TURN = 2 * math.pi, 2.4492935982947064e-16
@@ -66,8 +67,7 @@ class Torus(Shadowed):
 
     def random(self, shape: int | tuple[int, ...], seed: int) -> np.ndarray:
         """Uniform."""
-        shape = (shape,) if isinstance(shape, int) else shape
-        return np.random.default_rng(seed).uniform(-math.pi, math.pi, (*shape, self.n))
+        return np.random.default_rng(seed).uniform(-math.pi, math.pi, (*batch(shape), self.n))
 
     # --- geometry -------------------------------------------------------------------------------
 
