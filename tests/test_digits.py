@@ -16,6 +16,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ("SPDBuresWasserstein", "log", "of one law"),
         ("HPDBuresWasserstein", "dist", "condition 1e+08"),
         ("Rotations(4)", "log", "0.999 of the way to the cut locus"),
+        ("Grassmann", "log", "0.999 of the way to the cut locus"),
     ],
 )
 def test_at_most_ten_times_the_condition(
@@ -30,6 +31,7 @@ def test_at_most_ten_times_the_condition(
         ("PoincareBall", "exp", "radius 14, step 1e-06"),
         ("PoincareBall", "transport", "radius 0, step 1e-08"),
         ("SPDBuresWasserstein", "exp", "condition 1e+08"),
+        ("SPDBuresWasserstein", "transport", "1e-08 apart"),
         ("Lorentz", "exp", "radius 0, step 10"),
         ("Lorentz", "transport", "radius 0, step 1e-08"),
     ],

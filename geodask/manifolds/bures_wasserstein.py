@@ -95,9 +95,15 @@ class SPDBuresWasserstein(SPD, Shadowed):
 
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         """There is no formula: Taylor series, of as many steps as the way needs."""
-        z, (step, rising) = factor(wide(p)), _way(p, q)
-        there = carried(z, rising, _lifted(p, u), *lowest_and_highest(step))
-        return like(2 * symmetric(there @ transpose(_turned(factor(wide(q)), z + rising))), p, q, u)
+        z, (step, rising), x = factor(wide(p)), _way(p, q), _lifted(p, u)
+        there = carried(z, rising, x, *lowest_and_highest(step))
+        y = _turned(factor(wide(q)), z + rising)
+        # u is x z^T and its transpose: where it changes little, by that it keeps its digits.
+        u_wide = symmetric(wide(u)) + 0 * there
+        change = 2 * symmetric((there - x) @ transpose(y) + x @ transpose(y - z))
+        little = (norm_of(change) < norm_of(u_wide) / 2)[..., None, None]
+        whole = 2 * symmetric(there @ transpose(y))
+        return like(namespace(u_wide).where(little, u_wide + change, whole), p, q, u)
 
     # --- curvature ------------------------------------------------------------------------------
 
