@@ -123,15 +123,17 @@ def test_the_page_moves_while_a_job_runs(fresh: Client, driver: Any, sphere: gd.
         open_page(driver, fresh)
         first = eventually(lambda: re.search(r"running ([\d.]+)%", text_of(driver)))
         picture(driver, "running")
-        eventually(
-            lambda: (
-                (now := re.search(r"running ([\d.]+)%", text_of(driver)))
-                and float(now[1]) > float(first[1])
-            )
-        )
+        eventually(lambda: _progress(driver) > float(first[1]))
         running.result()
     eventually(lambda: "completed" in text_of(driver))
     assert complaints(driver) == []
+
+
+def _progress(driver: Any) -> float:
+    """In percent; on a busy machine a run may have ended before the page is read again."""
+    text = text_of(driver)
+    now = re.search(r"running ([\d.]+)%", text)
+    return float(now[1]) if now else 100.0 * ("completed" in text)
 
 
 def test_names_and_errors_are_text(fresh: Client, driver: Any) -> None:
