@@ -120,7 +120,7 @@ def test_the_page_is_there_from_the_start_by_a_preload() -> None:
         assert 'href="geodask"' in fetched(client, "status")
         time.sleep(4)
         times = [each["at"] for each in json.loads(fetched(client, "geodask.json"))["history"]]
-        assert min(np.diff(times)) > 0.5  # it is there once
+        assert np.median(np.diff(times)) > 0.6  # it is there once: of two, each second has both
         gd.monitor.uninstall(client)
         with pytest.raises(urllib.error.HTTPError, match="404"):
             fetched(client, "geodask")
