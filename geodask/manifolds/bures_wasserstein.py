@@ -95,7 +95,8 @@ class SPDBuresWasserstein(SPD, Shadowed):
 
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         """There is no formula: Taylor series, of as many steps as the way needs."""
-        z, (step, rising), x = factor(wide(p)), _way(p, q), _lifted(p, u)
+        z, step = factor(wide(p)), optimal_step(wide(p), wide(q))
+        rising, x = step @ z, lyapunov(z, wide(u)) @ z
         there = carried(z, rising, x, *lowest_and_highest(step))
         y = _turned(factor(wide(q)), z + rising)
         # u is x z^T and its transpose: where it changes little, by that it keeps its digits.

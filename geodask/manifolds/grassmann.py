@@ -112,7 +112,7 @@ class Grassmann(Orthonormal):
         return flat(u)
 
     def from_frame(self, p: Any, y: Any) -> Any:
-        return namespace(y).reshape(y, (*y.shape[:-1], *self.point_shape))
+        return self._matrices(y)
 
     def carry_frame(self, p: Any, q: Any, y: Any) -> Any:
         return flat(self.transport(p, q, self.from_frame(p, y)))
@@ -123,10 +123,6 @@ class Grassmann(Orthonormal):
     def from_basis(self, p: Any, c: Any) -> Any:
         inside = namespace(c).reshape(c, (*c.shape[:-1], self.n - self.k, self.k))
         return flat(self._rest(p) @ inside)
-
-    def _rest(self, p: Any) -> Any:
-        """Orthonormal columns across those of p."""
-        return namespace(p).linalg.qr(p, mode="complete")[0][..., self.k :]
 
     # --- exact neighbours -----------------------------------------------------------------------
 

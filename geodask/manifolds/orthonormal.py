@@ -53,6 +53,14 @@ class Orthonormal(Shadowed):
         """Uniform: of the same law after every rotation."""
         return uniform((*batch(shape), *self.point_shape), seed)
 
+    def _matrices(self, y: Any) -> Any:
+        """Rows of entries (..., n k) as matrices."""
+        return namespace(y).reshape(y, (*y.shape[:-1], *self.point_shape))
+
+    def _rest(self, p: Any) -> Any:
+        """Orthonormal columns across those of p."""
+        return namespace(p).linalg.qr(p, mode="complete")[0][..., self.point_shape[1] :]
+
     # --- exact neighbours -----------------------------------------------------------------------
 
     def canonical(self, x: Any) -> Any:

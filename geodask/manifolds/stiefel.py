@@ -131,14 +131,14 @@ class Stiefel(Orthonormal):
         return flat(_stretched(p, u, math.sqrt(self.weight)))
 
     def from_frame(self, p: Any, y: Any) -> Any:
-        u = namespace(y).reshape(y, (*y.shape[:-1], *self.point_shape))
+        u = self._matrices(y)
         return _stretched(p, u, 1 / math.sqrt(self.weight))
 
     def carry_frame(self, p: Any, q: Any, y: Any) -> Any:
         return self.to_frame(q, self.transport(p, q, self.from_frame(p, y)))
 
     def to_basis(self, p: Any, y: Any) -> Any:
-        u = namespace(y).reshape(y, (*y.shape[:-1], *self.point_shape))
+        u = self._matrices(y)
         inside = flat_skew(skew(transpose(p) @ u)) * math.sqrt(2)
         return namespace(y).concat([inside, flat(transpose(self._rest(p)) @ u)], axis=-1)
 
@@ -149,10 +149,6 @@ class Stiefel(Orthonormal):
         if self.k > 1:
             u = u + p @ from_flat_skew(c[..., :count] / math.sqrt(2), self.k)
         return flat(u)
-
-    def _rest(self, p: Any) -> Any:
-        """Orthonormal columns across those of p."""
-        return namespace(p).linalg.qr(p, mode="complete")[0][..., self.k :]
 
     # --- neighbours -----------------------------------------------------------------------------
 

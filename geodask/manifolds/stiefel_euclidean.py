@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from ..arrays.matrices import flat
-from ..arrays.namespace import namespace
 from .stiefel import Stiefel
 
 
@@ -34,4 +33,4 @@ class StiefelEuclidean(Stiefel):
         return flat(u)
 
     def from_frame(self, p: Any, y: Any) -> Any:
-        return namespace(y).reshape(y, (*y.shape[:-1], *self.point_shape))
+        return self._matrices(y)
