@@ -34,6 +34,7 @@ ROUNDING = 2.0**-40
 """What f may grow by, as a share of it and of its root, before it is taken to have grown; and a
 gradient, as a share of 1 and the standard deviation, that is not trusted to fall any more."""
 LAST_DIGITS = 2.0**-50
+"""Some roundings of a point, as a share of it."""
 PATIENCE = 4
 """Passes without a smaller gradient, once it is that small, until the descent gives up."""
 
