@@ -6,11 +6,8 @@ from typing import Any, final
 
 from ..arrays import decimals
 from ..arrays.matrices import (
-    carried,
-    cholesky,
     diagonal,
     from_lower,
-    half_lower,
     lower,
     lower_inverse,
     norm_of,
@@ -19,6 +16,7 @@ from ..arrays.matrices import (
     with_diagonal,
 )
 from ..arrays.namespace import namespace, norm
+from ..arrays.refined import cholesky, cholesky_slope
 from .euclidean import Euclidean
 from .isometric import Isometric
 from .spd import SPD
@@ -55,10 +53,8 @@ class SPDLogCholesky(SPD, Isometric):
         return symmetric(factor @ transpose(factor))
 
     def push(self, p: Any, u: Any) -> Any:
-        # dL = L times the lower half of L^-1 u L^-T.
-        xp = namespace(p, u)
-        factor = cholesky(p + xp.zeros_like(u))
-        step = factor @ half_lower(carried(factor, u))
+        factor = cholesky(p + namespace(p, u).zeros_like(u))
+        step = cholesky_slope(factor, u)
         return lower(with_diagonal(step, diagonal(step) / diagonal(factor)))
 
     def pull(self, p: Any, y: Any) -> Any:
