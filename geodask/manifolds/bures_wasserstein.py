@@ -5,11 +5,22 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, final
 
-from ..arrays.coupling import Axes, axes, carried, lyapunov, optimal_step, rise, spectrum
+from ..arrays.coupling import (
+    Axes,
+    Line,
+    axes,
+    carried,
+    frame,
+    line_along,
+    line_between,
+    lyapunov,
+    rise,
+)
 from ..arrays.decimals import cholesky, difference, lower_inverse, root, turned
 from ..arrays.decimals import product as exact_product
 from ..arrays.decimals import symmetric as even
 from ..arrays.matrices import (
+    congruent,
     descends,
     factor,
     flat,
@@ -71,40 +82,27 @@ class SPDBuresWasserstein(SPD, Shadowed):
         return like(norm(flat(_lifted(p, u))), p, u)
 
     def dist(self, p: Any, q: Any) -> Any:
-        return like(norm(flat(_way(p, q)[1])), p, q)
+        return like(norm(flat(line_between(wide(p), wide(q)).step)), p, q)
 
     def exp(self, p: Any, u: Any) -> Any:
-        x, v, z = wide(p), wide(u), factor(wide(p))
-        turn = spectrum(z)
-        step = lyapunov(z, v, turn)
-        step = step + lyapunov(z, v - 2 * symmetric(x @ step), turn)  # what rounding left of v
-        return like(_moved(x, v, step, step @ z), p, u)
+        return like(_at(line_along(wide(p), wide(u)), wide(p), wide(u), 1.0), p, u)
 
     def log(self, p: Any, q: Any) -> Any:
-        step, _ = _way(p, q)
-        return like(2 * symmetric(step @ wide(p)), p, q)
+        return like(_velocity(line_between(wide(p), wide(q))), p, q)
 
     def geodesic(self, p: Any, q: Any, t: Any) -> Any:
-        step, rising = _way(p, q)
-        t = namespace(step).asarray(t, dtype=step.dtype)[..., None, None]
-        u = 2 * symmetric(step @ wide(p))
-        return like(_moved(wide(p), t * u, t * step, t * rising), p, q)
+        line = line_between(wide(p), wide(q))
+        t = namespace(line.step).asarray(t, dtype=line.step.dtype)
+        return like(_at(line, wide(p), _velocity(line), t[..., None, None]), p, q)
 
     def midpoint(self, p: Any, q: Any) -> Any:
         return self.geodesic(p, q, 0.5)
 
     def transport(self, p: Any, q: Any, u: Any) -> Any:
         """There is no formula: Taylor series, of as many steps as the way needs."""
-        z, step = factor(wide(p)), optimal_step(wide(p), wide(q))
-        rising, x = step @ z, lyapunov(z, wide(u)) @ z
-        there = carried(z, rising, x, *lowest_and_highest(step))
-        y = _turned(factor(wide(q)), z + rising)
-        # u is x z^T and its transpose: where it changes little, by that it keeps its digits.
-        u_wide = symmetric(wide(u)) + 0 * there
-        change = 2 * symmetric((there - x) @ transpose(y) + x @ transpose(y - z))
-        little = (norm_of(change) < norm_of(u_wide) / 2)[..., None, None]
-        whole = 2 * symmetric(there @ transpose(y))
-        return like(namespace(u_wide).where(little, u_wide + change, whole), p, q, u)
+        line = line_between(wide(p), wide(q))
+        there = carried(line, _lifted(p, u))
+        return like(2 * symmetric(there @ transpose(line.end)), p, q, u)
 
     # --- curvature ------------------------------------------------------------------------------
 
@@ -131,10 +129,14 @@ class SPDBuresWasserstein(SPD, Shadowed):
         return self.to_frame(q, self.transport(p, q, self.from_frame(p, y)))
 
     def to_frame(self, p: Any, u: Any) -> Any:
-        return flat_symmetric(_weighted(p, u, -0.5))
+        a = frame(p)
+        inside = a.inside(line_along(p, u).step) * (a.sums / 2) ** 0.5
+        return flat_symmetric(congruent(a.vectors, inside))
 
     def from_frame(self, p: Any, y: Any) -> Any:
-        return _weighted(p, from_flat(y, self.n), 0.5)
+        a = frame(p)
+        inside = congruent(transpose(a.vectors), from_flat(y, self.n)) * (2 * a.sums) ** 0.5
+        return congruent(a.vectors, inside)
 
     def longest_step(self, size: float) -> float:
         # No curvature is negative, so the mean may lie farther than the gradient is long.
@@ -245,9 +247,8 @@ class SPDBuresWasserstein(SPD, Shadowed):
 
 
 def _lifted(p: Any, u: Any) -> Any:
-    """x z for u = p x + x p: the velocity of a factor."""
-    z = factor(wide(p))
-    return lyapunov(z, wide(u)) @ z
+    """The velocity of a factor."""
+    return line_along(wide(p), wide(u)).step
 
 
 def _turn(z: Any, x: Any, y: Any) -> Any:
@@ -256,30 +257,16 @@ def _turn(z: Any, x: Any, y: Any) -> Any:
     return lyapunov(transpose(z), inside - transpose(inside))
 
 
-def _way(p: Any, q: Any) -> tuple[Any, Any]:
-    """T - 1, and (T - 1) z: what leads to the nearest factor of q."""
-    step = optimal_step(wide(p), wide(q))
-    return step, step @ factor(wide(p))
+def _velocity(line: Line) -> Any:
+    return 2 * symmetric(line.step @ transpose(line.start))
 
 
-def _turned(z: Any, near: Any) -> Any:
-    """The factor z turned to another one of its matrix, which may have lost the digits of T."""
-    turn = namespace(z, near).linalg.solve(z, near)
-    # Orthogonal but for rounding: a step of Newton's that makes it so (Schulz).
-    return z @ (1.5 * turn - 0.5 * (turn @ transpose(turn) @ turn))
-
-
-def _moved(p: Any, u: Any, step: Any, rising: Any) -> Any:
-    """(z + rising) (z + rising)^T for rising = step z. NaN where 1 + step is not positive."""
-    found = symmetric(p + u + rising @ transpose(rising))
-    return where((lowest_and_highest(step)[0] > -1)[..., None, None], found, math.nan)
-
-
-def _weighted(p: Any, u: Any, power: float) -> Any:
-    """u with the entries in the axes of p times powers of 2 (w_i + w_j): the metric has -1."""
-    values, vectors = spectrum(factor(wide(p)))
-    sums, back = 2 * (values[..., :, None] + values[..., None, :]), transpose(vectors)
-    return symmetric(vectors @ ((back @ u @ vectors) * sums**power) @ back)
+def _at(line: Line, p: Any, u: Any, t: Any) -> Any:
+    """The matrix at t of the line from p with the velocity u, NaN from where one is singular."""
+    step = t * line.step
+    found = symmetric(p + t * u + step @ transpose(step))
+    ends = (t * each[..., None, None] for each in (line.least, line.largest))
+    return where(namespace(found).minimum(*ends) > -1, found, math.nan)
 
 
 def _squares(a: Factors, b: Factors) -> Any:
