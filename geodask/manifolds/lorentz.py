@@ -117,12 +117,15 @@ class Lorentz(Framed, WeightedDifference):
 
     def log(self, p: Any, q: Any) -> Any:
         # d / sinh(d) (q - cosh(d) p), where cosh(d) = 1 + 2 rank: of exact differences. With s for
-        # sinh(d / 2), sinh(d) is 2 s sqrt(1 + s^2): that of a rounded d is d times as far off.
+        # sinh(d / 2), sinh(d) is 2 s sqrt(1 + s^2): that of a rounded d is d times as far off. It
+        # is also the length of the vector, and that to more digits where the rank is above 1.
         x, y = self.canonical(p), self.canonical(q)
         rank = self.rank(x, y)
-        half_sinh = where(rank > 0, root(rank), 1.0)
-        share = namespace(rank).asinh(half_sinh) / (half_sinh * root(1 + rank))
         space = (y - x)[..., 1:] - (2 * rank)[..., None] * x[..., 1:]
+        half_sinh, far = where(rank > 0, root(rank), 1.0), rank > 1
+        length = self.norm(x, _tangent(x, space)) / self.unit
+        sinh = where(far, length / 2, half_sinh * root(1 + rank))
+        share = namespace(rank).asinh(half_sinh) / sinh
         return like(_tangent(x, space * share[..., None]), p, q)
 
     def connection(self, p: Any, u: Any, v: Any) -> Any:
