@@ -15,6 +15,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ("HPDLogEuclidean", "log", "condition 1e+08, 2e-05 apart"),
         ("SPDBuresWasserstein", "log", "of one law"),
         ("HPDBuresWasserstein", "dist", "condition 1e+08"),
+        ("HPDBuresWasserstein", "log", "condition 1e+08"),
         ("Rotations(4)", "log", "0.999 of the way to the cut locus"),
         ("Grassmann", "log", "0.999 of the way to the cut locus"),
     ],
@@ -34,6 +35,7 @@ def test_at_most_ten_times_the_condition(
         ("SPDBuresWasserstein", "transport", "1e-08 apart"),
         ("Lorentz", "exp", "radius 0, step 10"),
         ("Lorentz", "transport", "radius 0, step 1e-08"),
+        ("Sphere", "transport", "angle 0.001"),
     ],
 )
 def test_at_most_three_times_what_rounding_costs(
@@ -41,6 +43,14 @@ def test_at_most_three_times_what_rounding_costs(
 ) -> None:
     found = errors(monkeypatch, space, verb, regime)
     assert found["geodask"] <= 3 * found["rounded"]
+
+
+@pytest.mark.parametrize("verb", ["dist", "log"])
+def test_a_cholesky_factor_has_digits_that_a_condition_takes_from_others(
+    monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    found = errors(monkeypatch, "SPDLogCholesky", verb, "condition 1e+08, 1 apart")
+    assert found["geodask"] <= 1e-3 * found["condition"]
 
 
 @pytest.mark.parametrize("verb", ["exp", "transport"])

@@ -147,12 +147,15 @@ class Sphere(Manifold):
         return dot(u, v)[..., None] * p
 
     def transport(self, p: Any, q: Any, u: Any) -> Any:
-        # The reflection that exchanges p and -q. As one it keeps lengths however p + q is rounded,
-        # which <q, u>, equal to <p + q, u> but for rounding, does not near the antipode.
-        both, v = wide(p) + wide(q), wide(u)
-        sound = ~self._at_antipode(norm(p + q)[..., None])
-        axis = both / where(sound, norm(both)[..., None], math.nan)
-        return like(v - 2 * dot(axis, v)[..., None] * axis, p, q, u)
+        # The reflection that exchanges p and -q. Beyond a right angle it keeps lengths however
+        # p + q is rounded, which <q - p, u>, equal to <p + q, u> but for rounding, does not near
+        # the antipode; up to there that has less to be rounded.
+        x, y, v = wide(p), wide(q), wide(u)
+        both, sound = x + y, ~self._at_antipode(norm(p + q))
+        near = norm(y - x) < norm(both)
+        along = namespace(x, y, v).where(near, dot(y - x, v), dot(both, v))
+        share = 2 * along / where(sound, dot(both, both), math.nan)
+        return like(v - share[..., None] * both, p, q, u)
 
     def midpoint(self, p: Any, q: Any) -> Any:
         far = norm(p + q)[..., None]
