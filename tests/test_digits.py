@@ -16,6 +16,12 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ("SPDBuresWasserstein", "log", "of one law"),
         ("HPDBuresWasserstein", "dist", "condition 1e+08"),
         ("HPDBuresWasserstein", "log", "condition 1e+08"),
+        pytest.param(
+            "StiefelCanonical",
+            "transport",
+            "0.999 of the injectivity radius",
+            marks=pytest.mark.long,
+        ),
         ("Rotations(4)", "log", "0.999 of the way to the cut locus"),
         ("Grassmann", "log", "0.999 of the way to the cut locus"),
     ],

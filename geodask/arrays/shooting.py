@@ -16,6 +16,7 @@ import numpy as np
 from .device import to_host
 from .matrices import flat, flat_skew, norm_of, product, skew, transpose, unit_like
 from .namespace import namespace, norm, where
+from .refined import lacking
 from .rotations import blocks_of_geodesic, exponential
 from .threads import SLICE, over_rows
 
@@ -151,7 +152,8 @@ def _shots(p: np.ndarray, q: np.ndarray, weight: float) -> tuple[np.ndarray, np.
     p, step = p + 0 * q, q - p
     inside = product(transpose(p), step)
     across = np.linalg.qr(np.concatenate([p, step - product(p, inside)], axis=-1))[0][..., k:]
-    gap = np.concatenate([inside, product(transpose(across), step)], axis=-2)
+    frame = np.concatenate([p, across], axis=-1)
+    gap = _in_frame(frame, step)
     batch = gap.shape[:-2]
     rows, columns = gap.shape[-2], len(_axes(k, gap.shape[-2] - k, weight)[0])
     gap = gap.reshape(math.prod(batch), rows, k)
@@ -165,7 +167,15 @@ def _shots(p: np.ndarray, q: np.ndarray, weight: float) -> tuple[np.ndarray, np.
             c[here] = _met(gap[here], weight)
 
     over_rows(part, len(gap), TERMS * work, blas=True)
-    return np.concatenate([p, across], axis=-1), c.reshape(*batch, columns)
+    return frame, c.reshape(*batch, columns)
+
+
+def _in_frame(frame: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """The x of ``frame`` x = ``step``, as far as there is one: a rounding of it moves a way near
+    the cut locus by many. Columns are orthonormal but for rounding, which counts as well."""
+    back = transpose(frame)
+    along = -lacking(0 * (back @ step), back, transpose(step))
+    return along + lacking(unit_like(back @ frame), back, back) @ along
 
 
 def _met(gap: np.ndarray, weight: float) -> np.ndarray:
