@@ -83,9 +83,10 @@ def _worst(rows: list[Row], dtype: str) -> str:
 
 def _missed(rows: list[Row]) -> list[str]:
     wrong = [row for row in rows if row["missed"]]
-    lines = [f"\n## Claims that do not hold\n\nIn {len(wrong)} of {len(rows)}.\n"]
+    lines = [f"\n## Claims that do not hold\n\nIn {len(wrong)} of {len(rows)}."]
     if wrong:
-        lines += _head(["space", "verb", "dtype", "regime", "claim", "geodask", "rounding"], 5)
+        columns = ["space", "verb", "dtype", "regime", "claim", "geodask", "rounding"]
+        lines += ["", *_head(columns, 5)]
     for row in wrong:
         words = [row[name] for name in ("space", "verb", "dtype", "regime", "missed")]
         lines.append(_line([*words, _number(row, "geodask"), _number(row, "rounded")]))
