@@ -203,7 +203,9 @@ def test_either_side_may_be_edited(name: str, tmp_path: Path) -> None:
     check(*CROSS[name], tmp_path)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "seed", [*range(4), *(pytest.param(each, marks=pytest.mark.long) for each in range(4, 12))]
+)
 def test_any_edits_one_after_the_other(seed: int, tmp_path: Path) -> None:
     rng, asked = np.random.default_rng(seed), Asked(X[: 300 + seed], k=1 + seed % 5)
     if seed % 3 == 2:

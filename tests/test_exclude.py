@@ -198,7 +198,9 @@ def assert_brute(result: Any, x: np.ndarray, y: np.ndarray, mask: np.ndarray) ->
 
 @pytest.mark.usefixtures("many_tasks")
 @pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("share", [0.001, 0.2, 0.9])
+@pytest.mark.parametrize(
+    "share", [0.2, *(pytest.param(each, marks=pytest.mark.long) for each in (0.001, 0.9))]
+)
 def test_plans_against_brute_force(space: str, share: float) -> None:
     on = SPACES[space]
     x, y = rows(space, 300), rows(space, 211, seed=2)

@@ -58,12 +58,13 @@ MANIFOLDS: list[Manifold] = [
     gd.Product((gd.SPDAffineInvariant(2), gd.Lorentz(3), gd.Torus(2)), weights=(2.0, 1.0, 0.3)),
     gd.Power(gd.Product((gd.SPDLogEuclidean(2), gd.HalfSpace(2))), 2, weight=0.5),
 ]
-KINDS = [(np, "float64"), (torch, "float32"), (array_api_strict, "float64")]
-FURTHER = [(np, "float32"), (torch, "float64")]
-"""What differs from those by little."""
+STRICT = (array_api_strict, "float64")
+KINDS = [(np, "float64"), (torch, "float32"), STRICT]
+FURTHER = [(np, "float32"), (torch, "float64"), (*STRICT, "hard")]
+"""What differs from those by little; hard rows of the strict library, which is the slowest."""
 
 
-def is_long(on: Manifold, kind: tuple[Any, str]) -> bool:
+def is_long(on: Manifold, kind: tuple[Any, ...]) -> bool:
     """Beside numpy every run takes the first space of each class; `-m long` the rest."""
     first = next(each for each in MANIFOLDS if type(each) is type(on))
     return kind in FURTHER or (kind[0] is not np and on != first)
@@ -71,7 +72,7 @@ def is_long(on: Manifold, kind: tuple[Any, str]) -> bool:
 
 def name_of(given: Any) -> str:
     """Of a space, and of a library with a dtype."""
-    return str(given) if isinstance(given, Manifold) else f"{given[0].__name__}-{given[1]}"
+    return str(given) if isinstance(given, Manifold) else "-".join([given[0].__name__, *given[1:]])
 
 
 CASES = [
@@ -179,14 +180,17 @@ def start_of(on: Manifold) -> int:
 
 
 @functools.cache
-def samples(on: Manifold, kind: tuple[Any, str]) -> list[testing.Sample]:
-    xp, dtype = kind
-    return [testing.sample(on, xp, points, dtype) for points in (None, hard(on))]
+def samples(on: Manifold, kind: tuple[Any, ...]) -> list[testing.Sample]:
+    xp, dtype, *_ = kind
+    of_rows = {"easy": None, "hard": hard(on)}
+    if kind[:2] == STRICT:
+        del of_rows["easy" if "hard" in kind else "hard"]
+    return [testing.sample(on, xp, points, dtype) for points in of_rows.values()]
 
 
 @pytest.mark.parametrize(("on", "kind"), CASES, ids=name_of)
 @pytest.mark.parametrize("law", testing.LAWS, ids=lambda law: law.__name__)
-def test_law(law: Callable, on: Manifold, kind: tuple[Any, str]) -> None:
+def test_law(law: Callable, on: Manifold, kind: tuple[Any, ...]) -> None:
     for rows in samples(on, kind):
         law(on, rows)
 

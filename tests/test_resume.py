@@ -80,7 +80,9 @@ def kill_once(ready: Callable[[], bool], script: Path, *arguments: str, **variab
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_tasks")
-@pytest.mark.parametrize("engines", ["threads then dask", "dask then threads"])
+@pytest.mark.parametrize(
+    "engines", ["threads then dask", pytest.param("dask then threads", marks=pytest.mark.long)]
+)
 def test_sigkill_then_half_the_memory_and_the_other_executor(
     engines: str, sphere: gd.Points, store: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
