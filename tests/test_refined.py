@@ -19,7 +19,7 @@ RNG = np.random.default_rng(5)
 def test_what_a_product_lacks_is_known_to_many_digits(xp: Any) -> None:
     a, b = RNG.standard_normal((2, 4, 60)) * np.geomspace(1, 1e-9, 60)
     u = a @ b.T
-    found = lacking(*(xp.asarray(x) for x in (u, a, b)))
+    found = lacking(xp.asarray(u), (xp.asarray(a), xp.asarray(b)))
     for i in range(4):
         for j in range(4):
             pairs = zip(a[i].tolist(), b[j].tolist(), strict=True)
@@ -30,8 +30,8 @@ def test_what_a_product_lacks_is_known_to_many_digits(xp: Any) -> None:
 
 def test_nothing_lacks_where_nothing_is() -> None:
     zeros = np.zeros((3, 2, 2))
-    assert (lacking(zeros, zeros, zeros) == 0).all()
-    assert (lacking(np.eye(2), np.eye(2), np.eye(2)) == 0).all()
+    assert (lacking(zeros, (zeros, zeros)) == 0).all()
+    assert (lacking(np.eye(2), (np.eye(2), np.eye(2))) == 0).all()
 
 
 def ill_conditioned(n: int, condition: float) -> np.ndarray:
@@ -57,5 +57,5 @@ def test_slopes_of_factors_are_right_to_the_last_digit() -> None:
     u = true @ low.T
     u = u + u.T
     found = cholesky_slope(low, u)
-    left = lacking(u, np.hstack([found, low]), np.hstack([low, found]))
+    left = lacking(u, (found, low), (low, found))
     assert np.abs(np.linalg.solve(low, np.linalg.solve(low, left).T)).max() <= 1e-7

@@ -97,8 +97,8 @@ def test_rows_that_a_chart_does_not_reach_are_nan_and_counted() -> None:
 
 def test_blocks_are_cut_by_what_their_rows_take() -> None:
     wide = gd.points(gd.Sphere(384).random(50, seed=0), gd.Sphere(384))
-    assert gd.christoffel(wide).chunks[0] == (1,) * 50  # of 450 MB each
-    assert gd.ricci(wide).chunks[0] == (6,) * 8 + (2,)
+    assert gd.christoffel(wide).chunks[0] == (1,) * 50  # of 550 MB each
+    assert gd.ricci(wide).chunks[0] == (4,) * 12 + (2,)
     operation = gd.plan(gd.christoffel, wide).operation
     with pytest.raises(gd.MemoryPlanError, match="christoffel needs"):
         cost_of(operation, wide, task_bytes=2**30)

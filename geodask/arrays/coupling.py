@@ -24,7 +24,7 @@ from .matrices import (
     transpose,
 )
 from .namespace import constant, namespace, where
-from .refined import beside, lacking, refined
+from .refined import lacking, refined
 
 ORDERS = 32
 """Terms of the Taylor series of a vector that is carried."""
@@ -129,7 +129,7 @@ def frame(p: Any) -> Frame:
     vectors = orthonormal(vectors, 1)  # to the last digit, of which rotations cost some
     z = vectors * root[..., None, :]
     # Of dz z^T + z dz^T = d, each of two columns could take its part: the longer one takes it.
-    left = product(product(transpose(vectors), lacking(p, z, z)), vectors)
+    left = product(product(transpose(vectors), lacking(p, (z, z))), vectors)
     rest = half_lower(left) / root[..., None, :]
     return Frame(z + product(vectors, rest), vectors, root, rest)
 
@@ -145,7 +145,7 @@ def line_between(p: Any, q: Any) -> Line:
     z = a.factor
     left, values = _coupled(z, y)
     h = a.risen(symmetric(_rise(z, a.root, left, values, step)))
-    rest = lacking(step, beside(z, h, h), beside(h, z, h))
+    rest = lacking(step, (z, h), (h, z), (h, h))
     inside = product(product(transpose(z), rest), z)
     inside = product(product(transpose(left), inside), left)
     moved = inside / (values[..., :, None] + values[..., None, :])
@@ -168,7 +168,7 @@ def line_along(p: Any, u: Any) -> Line:
     z, x, left = a.factor, 0 * u, u
     for _ in range(2):
         x = x + a.moved(product(product(transpose(a.vectors), left), a.vectors) / a.sums)
-        left = lacking(u, beside(x, z), beside(z, x))
+        left = lacking(u, (x, z), (z, x))
     return _line(a, x, z + x, _lift, given)
 
 

@@ -31,7 +31,7 @@ def one_minus_square(x: Any) -> Any:
     high, low = xp.ones_like(x[..., 0]), xp.zeros_like(x[..., 0])
     for i in range(x.shape[-1]):
         square = _product(x[..., i], x[..., i])
-        total = _sum(high, -square.high)
+        total = exact_sum(high, -square.high)
         high, low = total.high, low + (total.low - square.low)
     return high + low
 
@@ -43,7 +43,7 @@ def square_sum(x: Any, start: float = 0.0) -> Doubled:
     found = Doubled(xp.full_like(x[..., 0], start), xp.zeros_like(x[..., 0]))
     for i in range(x.shape[-1]):
         square = _product(x[..., i], x[..., i])
-        total = _sum(found.high, square.high)
+        total = exact_sum(found.high, square.high)
         found = _normal(total.high, total.low + (found.low + square.low))
     return found
 
@@ -58,7 +58,7 @@ def root(x: Doubled) -> Doubled:
 
 def plus(x: Doubled, value: float) -> Doubled:
     """x + value, where both are positive."""
-    total = _sum(x.high, 0 * x.high + value)
+    total = exact_sum(x.high, 0 * x.high + value)
     return _normal(total.high, total.low + x.low)
 
 
@@ -77,8 +77,8 @@ def quotient(a: Any, b: Doubled) -> Doubled:
 
 def difference(a: Doubled, b: Doubled) -> Any:
     """a - b, rounded once where it is no less than 2^-100 of them."""
-    large, small = _sum(a.high, -b.high), _sum(a.low, -b.low)
-    total = _sum(large.high, small.high)
+    large, small = exact_sum(a.high, -b.high), exact_sum(a.low, -b.low)
+    total = exact_sum(large.high, small.high)
     return total.high + (total.low + (large.low + small.low))
 
 
@@ -102,7 +102,7 @@ def _split(a: Any) -> Doubled:
     return Doubled(high, a - high)
 
 
-def _sum(a: Any, b: Any) -> Doubled:
+def exact_sum(a: Any, b: Any) -> Doubled:
     """a + b and what its rounding lost, exactly."""
     total = a + b
     part = total - a

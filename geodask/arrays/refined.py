@@ -8,35 +8,39 @@ Accuracy and stability of numerical algorithms, 2002, chapter 12).
 from typing import Any
 
 from . import matrices
+from .doubled import exact_sum
 from .matrices import carried, half_lower, product, transpose
 from .namespace import constant, namespace
 
 LEADING = 2.0**32
-"""Rows are split into 21 binary digits of their largest entry, and what is left."""
+"""The leading digits of a row are 21 binary ones of its largest entry."""
 
 
-def lacking(u: Any, a: Any, b: Any) -> Any:
-    """u - a b^T, off by some 2^-72 of the lengths of rows.
+def lacking(u: Any, *pairs: tuple[Any, Any]) -> Any:
+    """u minus the sum of a b^T over pairs a, b, off by some 2^-72 of the lengths of their rows.
 
     Where a and b have no more than 2^10 columns, products of leading digits and their sums are
     exact (Ozaki, Ogita, Oishi and Rump, Error-free transformations of matrix multiplication, 2012).
     """
-    (high, low), (other, rest) = _split(a), _split(b)
-    after = product(high, transpose(rest)) + product(low, transpose(b))
-    return (u - product(high, transpose(other))) - after
+    lost = 0.0
+    for a, b in pairs:
+        leading, rest = _product(a, b)
+        u, missed = exact_sum(u, -leading)
+        lost = lost + (missed - rest)
+    return u + lost
 
 
-def _split(a: Any) -> tuple[Any, Any]:
+def _product(a: Any, b: Any) -> tuple[Any, Any]:
+    """a b^T, exactly that of leading digits, and the rest."""
+    high, other = _leading(a), _leading(b)
+    rest = product(a, transpose(b - other)) + product(a - high, transpose(other))
+    return product(high, transpose(other)), rest
+
+
+def _leading(a: Any) -> Any:
     xp = namespace(a)
     large = LEADING * xp.max(xp.abs(a), axis=-1, keepdims=True)
-    high = (a + large) - large
-    return high, a - high
-
-
-def beside(*columns: Any) -> Any:
-    """The columns of one matrix after those of another one."""
-    xp = namespace(*columns)
-    return xp.concat(xp.broadcast_arrays(*columns), axis=-1)
+    return (a + large) - large
 
 
 def cholesky(p: Any) -> Any:
@@ -46,13 +50,13 @@ def cholesky(p: Any) -> Any:
 
 def refined(p: Any, low: Any) -> Any:
     """The same, from factors that are off by rounding."""
-    return low + constant(_slope(low, lacking(p, low, low)))
+    return low + constant(_slope(low, lacking(p, (low, low))))
 
 
 def cholesky_slope(low: Any, u: Any) -> Any:
     """What L changes by where L L^T does by u: the triangle X of X L^T + L X^T = u."""
     found = _slope(low, u)
-    left = lacking(u, beside(found, low), beside(low, found))
+    left = lacking(u, (found, low), (low, found))
     return found + constant(_slope(low, left))
 
 

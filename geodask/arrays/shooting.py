@@ -174,8 +174,8 @@ def _in_frame(frame: np.ndarray, step: np.ndarray) -> np.ndarray:
     """The x of ``frame`` x = ``step``, as far as there is one: a rounding of it moves a way near
     the cut locus by many. Columns are orthonormal but for rounding, which counts as well."""
     back = transpose(frame)
-    along = -lacking(0 * (back @ step), back, transpose(step))
-    return along + lacking(unit_like(back @ frame), back, back) @ along
+    along = -lacking(0 * (back @ step), (back, transpose(step)))
+    return along + lacking(unit_like(back @ frame), (back, back)) @ along
 
 
 def _met(gap: np.ndarray, weight: float) -> np.ndarray:

@@ -53,7 +53,7 @@ class SPDLogCholesky(SPD, Isometric):
         return symmetric(factor @ transpose(factor))
 
     def push(self, p: Any, u: Any) -> Any:
-        factor = cholesky(p + namespace(p, u).zeros_like(u))
+        factor = cholesky(p)
         step = cholesky_slope(factor, u)
         return lower(with_diagonal(step, diagonal(step) / diagonal(factor)))
 

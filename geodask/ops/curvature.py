@@ -58,14 +58,14 @@ class Tensor(Verb):
         pairs = d * d * size
         if method != "closed":
             symbols = self.method == "christoffel"
-            each = {"autodiff": (50, 360), "differences": (40, 300)}[method]
+            each = {"autodiff": (50, 360), "differences": (64, 400)}[method]
             return 12 * d**3 + each[0] * pairs if symbols else 15 * d**4 + each[1] * pairs
         alone = self.method == "metric_tensor" or manifold.constant_curvature is not None
         if self.rank < 3 and alone:
-            return 16 * d * size + 3 * d**self.rank
+            return 20 * d * size + 3 * d**self.rank
         if self.rank < 3:
             return 5 * pairs
-        return 4 * d ** (self.rank - 3) * pairs + d**self.rank
+        return 5 * d ** (self.rank - 3) * pairs + d**self.rank
 
 
 METRIC_TENSOR = Tensor("metric_tensor", ("point",), "tensor", rank=2, named=(("chart", None),))
