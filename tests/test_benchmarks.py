@@ -268,7 +268,7 @@ ACCURACY = "import sys, accuracy; accuracy.main(sys.argv[1:])"
 
 @pytest.mark.long
 def test_accuracy_by_verb(tmp_path: Path) -> None:
-    printed, found = run(tmp_path, "-c", ACCURACY, "--rows", "4", "--only", *CLAIMED)
+    printed, found = run(tmp_path, "-c", ACCURACY, "--rows", "2", "--only", *CLAIMED)
     kinds = {(row["space"], row["verb"], row["dtype"]) for row in found["rows"]}
     assert len(kinds) == 5 * 4 * 2
     for row in found["rows"]:
