@@ -30,6 +30,11 @@ def lacking(u: Any, *pairs: tuple[Any, Any]) -> Any:
     return u + lost
 
 
+def gathered(*pairs: tuple[Any, Any]) -> Any:
+    """The sum of a b^T over pairs a, b, rounded but once."""
+    return -lacking(0.0, *pairs)
+
+
 def _product(a: Any, b: Any) -> tuple[Any, Any]:
     """a b^T, exactly that of leading digits, and the rest."""
     high, other = _leading(a), _leading(b)

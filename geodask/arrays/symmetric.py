@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from array_api_compat import is_torch_array
 
 from .columns import orthonormal
-from .matrices import cholesky, congruent, eigh, norm_of, product, spanned, symmetric, transpose
+from .matrices import congruent, eigh, norm_of, product, spanned, symmetric, transpose
 from .namespace import eps, namespace, norm, where
+from .refined import cholesky
 from .series import sinhc
 
 
@@ -80,17 +81,16 @@ Axes = tuple[Any, Any]
 """Eigenvalues (..., n) and vectors (..., n, n)."""
 
 
-def definite(p: Any, low: Any = None) -> Axes:
+def definite(p: Any) -> Axes:
     """Of positive definite matrices, small eigenvalues to more digits than `eigh` has of them.
 
-    For the factor L of p = L L^T, which the caller may know, and the axes V that are found, the
-    rows of V^T L are as long as the roots of eigenvalues. Where rounding of V by e mixes the
-    longest one s into a row r, across it, the square of its length changes by e^2 s^2, a share of
-    e^2 times the condition; what `eigh` loses of it is e s^2. What is left is the error of L, that
-    of very few roundings of p.
+    For the factor L of p = L L^T and the axes V that are found, the rows of V^T L are as long as
+    the roots of eigenvalues. Where rounding of V by e mixes the longest one s into a row r, across
+    it, the square of its length changes by e^2 s^2, a share of e^2 times the condition; what `eigh`
+    loses of it is e s^2. What is left is the rounding of L.
     """
     vectors = orthonormal(eigh(p)[1], 1)  # to the last digit, of which rotations cost some
-    roots = norm(transpose(vectors) @ (cholesky(p) if low is None else low))
+    roots = norm(transpose(vectors) @ cholesky(p))
     return roots * roots, vectors
 
 

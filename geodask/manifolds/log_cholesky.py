@@ -12,11 +12,11 @@ from ..arrays.matrices import (
     lower_inverse,
     norm_of,
     symmetric,
-    transpose,
     with_diagonal,
 )
 from ..arrays.namespace import namespace, norm
-from ..arrays.refined import cholesky, cholesky_slope
+from ..arrays.refined import cholesky, cholesky_slope, gathered
+from ..arrays.threads import in_slices
 from .euclidean import Euclidean
 from .isometric import Isometric
 from .spd import SPD
@@ -42,6 +42,7 @@ class SPDLogCholesky(SPD, Isometric):
         least = xp.min(diagonal(cholesky(p)) ** 2, axis=-1)
         return xp.minimum(super().extent(p), least)
 
+    @in_slices
     def to_image(self, p: Any) -> Any:
         """The rows of the factor L, p = L L^T, with the logarithms of its diagonal."""
         factor = cholesky(p)
@@ -50,7 +51,7 @@ class SPDLogCholesky(SPD, Isometric):
     def from_image(self, x: Any) -> Any:
         factor = from_lower(x, self.n)
         factor = with_diagonal(factor, namespace(x).exp(diagonal(factor)))
-        return symmetric(factor @ transpose(factor))
+        return symmetric(gathered((factor, factor)))
 
     def push(self, p: Any, u: Any) -> Any:
         factor = cholesky(p)
@@ -61,7 +62,7 @@ class SPDLogCholesky(SPD, Isometric):
         factor = cholesky(p)
         step = from_lower(y, self.n)
         step = with_diagonal(step, diagonal(step) * diagonal(factor))
-        return 2 * symmetric(step @ transpose(factor))
+        return symmetric(gathered((step, factor), (factor, step)))
 
     def blur(self, p: Any) -> Any:
         # The factor is that of p + e with |e| <= (n + 1) roundings of |L| |L^T| (Higham, Accuracy

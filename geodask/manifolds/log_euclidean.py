@@ -9,6 +9,7 @@ from ..arrays.decimals import logarithm, symmetric
 from ..arrays.matrices import flat_symmetric, from_flat, lowest_and_highest
 from ..arrays.namespace import constant, like, namespace, norm, where, wide
 from ..arrays.symmetric import EXP, LOG, along, between_logs, definite, of, step
+from ..arrays.threads import in_slices
 from .euclidean import Euclidean
 from .isometric import Isometric
 from .spd import SPD
@@ -28,6 +29,7 @@ class SPDLogEuclidean(SPD, Isometric):
     def image(self) -> Euclidean:
         return Euclidean(self.dim)
 
+    @in_slices
     def to_image(self, p: Any) -> Any:
         return flat_symmetric(of(LOG, p, _axes(p)))
 
