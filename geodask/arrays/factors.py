@@ -9,6 +9,8 @@ import numpy as np
 from .namespace import LANES, sqrt, where
 from .vectors import gather, vectors
 
+SPLITTER = 2.0**27 + 1
+
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
@@ -20,6 +22,45 @@ def cholesky(p, out):
     for first in range(0, len(p), LANES):
         gather(p, first, a)
         factor(a)
+        _scatter_lower(a, first, out)
+
+
+@compiled
+def refined(p, low, out):
+    """The factors L to the last digit, from ``low`` that are off by rounding.
+
+    p - L L^T is summed up in double-double, as in `doubled`.
+    """
+    n = p.shape[1]
+    a, b, x = vectors((n, n)), vectors((n, n)), vectors((n, n))
+    high, rest = vectors((n, n)), vectors((n, n))
+    for first in range(0, len(p), LANES):
+        gather(p, first, a)
+        gather(low, first, b)
+        for i in range(n):
+            for j in range(i + 1):
+                spread = SPLITTER * b[i, j]
+                high[i, j] = spread - (spread - b[i, j])
+                rest[i, j] = b[i, j] - high[i, j]
+        for i in range(n):
+            for j in range(i + 1):
+                total, lost = a[i, j], 0 * a[i, j]
+                for k in range(j + 1):
+                    part = 0 - b[i, k] * b[j, k]
+                    after = (high[i, k] * high[j, k] + part) + high[i, k] * rest[j, k]
+                    after = (after + rest[i, k] * high[j, k]) + rest[i, k] * rest[j, k]
+                    before, total = total, total + part
+                    step = total - before
+                    lost = lost + ((before - (total - step)) + (part - step)) - after
+                x[i, j] = total + lost
+                x[j, i] = total + lost
+        carry(b, x)
+        for i in range(n):
+            for j in range(i + 1):
+                step = b[i, j] * x[j, j] / 2
+                for k in range(j + 1, i + 1):
+                    step = step + b[i, k] * x[k, j]
+                a[i, j] = b[i, j] + step
         _scatter_lower(a, first, out)
 
 
