@@ -7,7 +7,7 @@ import numpy as np
 from array_api_compat import is_torch_array
 
 from .matrices import finite_or_unit, is_finite, product, svd, transpose, unit_like
-from .namespace import namespace, where
+from .namespace import is_differentiated, namespace, where
 
 STEPS = 5
 """Steps after which columns that were orthonormal to a thirtieth are so to rounding."""
@@ -49,7 +49,7 @@ def nearest(x: Any, proper: bool = False, least: float = 0.0) -> Any:
     turning = s[..., -1] + (s[..., -2] if proper and s.shape[-1] > 1 else 0.0)
     known = known & (turning > least) & (turning > 2.0**-50 * s[..., 0])
     found = u @ vh
-    if is_torch_array(x) and x.requires_grad:
+    if is_differentiated(x):
         inside = transpose(u) @ x @ transpose(vh)
         turn = (inside - transpose(inside)) / (s[..., :, None] + s[..., None, :])
         rest = x @ transpose(vh) - u @ inside

@@ -16,9 +16,10 @@ from .matrices import (
     eigvalsh,
     on_host,
     solved,
+    spanned,
     transpose,
 )
-from .namespace import LANES, constant, namespace, norm, where
+from .namespace import LANES, constant, is_differentiated, namespace, sqrt, where
 from .symmetric import GIVEN_LOG, ROOT_RATIO, of
 from .vectors import gather, vectors
 
@@ -90,9 +91,12 @@ def steps_between(p: Any, q: Any) -> tuple[Any, Any]:
 
 def log_between(p: Any, q: Any) -> tuple[Any, Any]:
     """K with p = K K^T, and the logarithm of K^-1 q K^-T."""
+    found = pencil(constant(p), constant(q))
+    logs, vectors = _axes(found)
+    if not is_differentiated(p, q):
+        return found.own, spanned(vectors, logs)
     own = cholesky(p)
-    axes = _axes(pencil(constant(p), constant(q)))
-    return own, of(GIVEN_LOG, carried(own, q), axes)
+    return own, of(GIVEN_LOG, carried(own, q), (logs, vectors))
 
 
 def root_between(p: Any, q: Any) -> tuple[Any, Any]:
@@ -106,8 +110,9 @@ def _axes(found: Pencil) -> tuple[Any, Any]:
     """Logarithms of the eigenvalues of K^-1 q K^-T, and vectors."""
     values, vectors = eigh(found.step)
     p, q = (transpose(vectors) @ solved(found.low, each) for each in (found.own, found.other))
-    a, b = norm(p), norm(q)
-    xp = namespace(a)
+    xp = namespace(p)
+    # Their squares are no less than the root of the least float64, whatever the scales of p and q.
+    a, b = (sqrt(xp.sum(each * each, axis=-1)) for each in (p, q))
     near = xp.abs(values) < NEAR
     logs = 2 * xp.atanh(where(near, values, 0.0)) + math.log(4) * found.power[..., 0]
     return xp.where(near, logs, 2 * xp.log(b / a)), transpose(p / a[..., None])

@@ -10,8 +10,6 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from array_api_compat import is_torch_array
-
 from .columns import orthonormal
 from .matrices import (
     factor,
@@ -23,7 +21,7 @@ from .matrices import (
     symmetric,
     transpose,
 )
-from .namespace import constant, namespace, where
+from .namespace import constant, is_differentiated, namespace, where
 from .refined import lacking, refined
 
 ORDERS = 32
@@ -177,7 +175,7 @@ def _line(
 ) -> Line:
     """With the derivatives of step start^-1, which ``lift`` makes of what was given."""
     steep, found = lowest_and_highest(a.inside(step)), (a.factor, step, end)
-    if _is_differentiated(*given):
+    if is_differentiated(*given):
         low = factor(given[0])
         start = low @ constant(solved(low, a.factor))
         moved = lift(*given) @ start
@@ -189,7 +187,7 @@ def _line(
 
 def optimal_step(p: Any, q: Any) -> Any:
     """T - 1."""
-    if _is_differentiated(p, q):
+    if is_differentiated(p, q):
         from .differentiable import OptimalStep
 
         return OptimalStep.apply(p, q)
@@ -202,17 +200,13 @@ def _lift(p: Any, u: Any) -> Any:
     return lyapunov(factor(p), u)
 
 
-def _is_differentiated(*arrays: Any) -> bool:
-    return any(is_torch_array(x) and x.requires_grad for x in arrays)
-
-
 def lyapunov(z: Any, u: Any, turn: Any = None) -> Any:
     """The matrices x with p x + x p = u for p = z z^T; ``turn`` is `spectrum` of z, where known.
 
     In the axes of p the entries of u over sums of two eigenvalues.
     """
     values, vectors = spectrum(z) if turn is None else turn
-    if _is_differentiated(z, u):
+    if is_differentiated(z, u):
         from .differentiable import Lyapunov
 
         return Lyapunov.apply(z, u, values, vectors)

@@ -108,6 +108,11 @@ def constant(x: Any) -> Any:
     return x.detach() if is_torch_array(x) else x
 
 
+def is_differentiated(*arrays: Any) -> bool:
+    """Whether torch records what is made of one of these."""
+    return any(is_torch_array(x) and x.requires_grad for x in arrays)
+
+
 def like(values: Any, *given: Any) -> Any:
     """In the dtype that the arguments have in common: what a method computes with is float64."""
     xp = namespace(values)

@@ -10,11 +10,9 @@ infinite at equal eigenvalues.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from array_api_compat import is_torch_array
-
 from .columns import orthonormal
 from .matrices import congruent, eigh, norm_of, product, spanned, symmetric, transpose
-from .namespace import eps, namespace, norm, where
+from .namespace import eps, is_differentiated, namespace, norm, where
 from .refined import cholesky
 from .series import sinhc
 
@@ -96,7 +94,7 @@ def definite(p: Any) -> Axes:
 
 def of(function: Function, p: Any, axes: Axes | None = None) -> Any:
     """The function of symmetric matrices p, whose axes the caller may know better than p tells."""
-    if is_torch_array(p) and p.requires_grad:
+    if is_differentiated(p):
         from .differentiable import Value
 
         return Value.apply(p, function, axes)
@@ -106,7 +104,7 @@ def of(function: Function, p: Any, axes: Axes | None = None) -> Any:
 
 def along(function: Function, p: Any, u: Any, axes: Axes | None = None) -> Any:
     """Its derivative at p along symmetric matrices u."""
-    if is_torch_array(p) and (p.requires_grad or u.requires_grad):
+    if is_differentiated(p, u):
         from .differentiable import Slope
 
         return Slope.apply(p, u, function)
@@ -122,7 +120,7 @@ def step(function: Function, p: Any, q: Any, axes: tuple[Axes, Axes] | None = No
     q, and V^T (q - p) W is (b_j - a_i) V^T W: what rounding leaves of the first is a share of
     q - p, of the second one of b_j - a_i, so each entry is taken from the better.
     """
-    if is_torch_array(p) and (p.requires_grad or q.requires_grad):
+    if is_differentiated(p, q):
         return of(function, q) - of(function, p)
     xp = namespace(p, q)
     (a, v), (b, w) = axes or (eigh(p), eigh(q))
@@ -140,7 +138,7 @@ def between_logs(p: Any, q: Any, u: Any, axes: tuple[Axes, Axes]) -> Any:
     From the axes of p straight to those of q: matrices between them, where all entries are as large
     as the least eigenvalue makes some, would be rounded by what others do not have.
     """
-    if is_torch_array(p) and (p.requires_grad or q.requires_grad or u.requires_grad):
+    if is_differentiated(p, q, u):
         return along(EXP, of(LOG, q), along(LOG, p, u))
     (a, v), (b, w) = axes
     inside = congruent(transpose(w) @ v, differences(LOG, a) * congruent(transpose(v), u))

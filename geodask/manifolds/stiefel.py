@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_torch_array
 
 from ..arrays.columns import orthonormal
 from ..arrays.matrices import (
@@ -20,7 +19,16 @@ from ..arrays.matrices import (
     symmetric,
     transpose,
 )
-from ..arrays.namespace import constant, dot, lane_sum, like, namespace, norm, wide
+from ..arrays.namespace import (
+    constant,
+    dot,
+    is_differentiated,
+    lane_sum,
+    like,
+    namespace,
+    norm,
+    wide,
+)
 from ..arrays.rotations import blocks_of_geodesic, carried_along, exponential
 from ..arrays.shooting import ROUNDING, Shots
 from ..arrays.threads import in_slices
@@ -95,7 +103,7 @@ class Stiefel(Orthonormal):
         x, y = self.canonical(p), self.canonical(q)
         found = Shots(x, y, self.weight)
         u = found.velocity()
-        if is_torch_array(x) and (x.requires_grad or y.requires_grad):
+        if is_differentiated(x, y):
             # A step that changes nothing but for rounding, and has the derivatives.
             u = u + found.change(y - self.exp(x, u))
         return like(self.to_tangent(x, u), p, q)
