@@ -178,6 +178,32 @@ def test_curvature_is_three_times_a_square() -> None:
     assert on.sectional_curvature(p, np.diag([1.0, 2, 0]), np.diag([0.0, 1, 3])) == 0.0
 
 
+def test_matrices_of_very_different_sizes() -> None:
+    """A step of Newton's has no digits where a factor is nearly that of 0."""
+    on, (p, q) = gd.SPDBuresWasserstein(3), matrices(2, 3, 10.0)
+    for scale in (1e-6, 1e-12, 1e-30):
+        truth = float(true_dist(p, scale * q))
+        assert on.dist(p, scale * q) == pytest.approx(truth, rel=1e-14)
+        assert on.dist(scale * q, p) == pytest.approx(truth, rel=1e-14)
+
+
+def test_frames_lead_back_where_matrices_are_ill_conditioned() -> None:
+    on = gd.SPDBuresWasserstein(3)
+    p, u = matrices(50, 3, 1e8), RNG.standard_normal((50, 3, 3))
+    u = u + u.mT
+    off = on.from_frame(p, on.to_frame(p, u)) - u
+    assert (on.norm(p, off) <= 1e-14 * on.norm(p, u)).all()
+    assert on.to_frame(p.astype(np.float32), u.astype(np.float32)).dtype == np.float64
+
+
+def test_a_vector_stands_for_its_symmetric_part() -> None:
+    on = gd.SPDBuresWasserstein(3)
+    p, u = on.random(5, seed=0), RNG.standard_normal((5, 3, 3))
+    even = (u + u.mT) / 2
+    for verb in (on.coordinates, on.norm, on.exp):
+        assert np.allclose(verb(p, 0.1 * u), verb(p, 0.1 * even), rtol=1e-13, atol=1e-15)
+
+
 def test_geodesics_end_at_singular_matrices() -> None:
     on = gd.SPDBuresWasserstein(2)
     p, u = np.diag([4.0, 1.0]), np.diag([0.0, -2.0])

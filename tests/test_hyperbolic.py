@@ -352,3 +352,19 @@ def test_the_audit_knows_hyperbolic_space(client: Any) -> None:
     audit = result.audit(rows=300)
     assert (audit.rows, audit.wrong) == (300, 0)
     assert audit.distance_error < 1e-12
+
+
+def test_torch_differentiates_logs_of_the_hyperboloid_at_the_origin_and_at_equal_points() -> None:
+    on = gd.Lorentz(3)
+    origin = torch.tensor(on.origin)
+    far = torch.tensor(on.exp(on.origin, np.array([0.0, 6.0, 1.0])))
+
+    def first(space: torch.Tensor) -> torch.Tensor:
+        return on.log(on.project(torch.cat([space[:1] * 0 + 1, space])), far)[1]
+
+    at = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(first, at)
+    assert torch.autograd.gradgradcheck(first, at)
+    slopes = torch.autograd.functional.jacobian(lambda q: on.log(origin, q)[1:], origin)
+    assert isinstance(slopes, torch.Tensor)
+    assert torch.allclose(slopes[:, 1:], torch.eye(2, dtype=torch.float64))

@@ -15,6 +15,7 @@ from .matrices import (
     factor,
     half_lower,
     lowest_and_highest,
+    norm_of,
     product,
     solved,
     svd,
@@ -28,6 +29,8 @@ ORDERS = 32
 """Terms of the Taylor series of a vector that is carried."""
 SHARE = 1 / 3
 """The part of the radius of convergence that a series goes: 3^-32 is 5e-16."""
+LEAST = 2.0**-13
+"""How small q may be beside p for a step of Newton's to have digits."""
 FLAT = 0.25
 """Eigenvalues up to this do not count: one series is enough."""
 
@@ -116,6 +119,7 @@ class Line(NamedTuple):
     start: Any
     step: Any
     end: Any
+    """start + step, or where that has lost digits, another factor of the same matrix."""
     least: Any
     """The least and the largest eigenvalue of step start^-1."""
     largest: Any
@@ -147,6 +151,9 @@ def line_between(p: Any, q: Any) -> Line:
     inside = product(product(transpose(z), rest), z)
     inside = product(product(transpose(left), inside), left)
     moved = inside / (values[..., :, None] + values[..., None, :])
+    # Where q is far smaller than p, so that h is nearly -z, rounding of h is all that is left.
+    counts = norm_of(q) > LEAST * norm_of(p)
+    moved = where(counts[..., None, None], moved, 0.0)
     h = h + a.risen(product(product(left, moved), transpose(left)))
     return _line(a, h, _turned(y, z + h), optimal_step, given)
 
@@ -161,7 +168,8 @@ def _turned(z: Any, near: Any) -> Any:
 
 def line_along(p: Any, u: Any) -> Line:
     """From p with the velocity u = x z^T + z x^T: twice, the second time of what is left of u."""
-    given, (p, u) = (p, u), (constant(p), constant(u))
+    given = p, symmetric(u)
+    p, u = (constant(each) for each in given)
     a = frame(p)
     z, x, left = a.factor, 0 * u, u
     for _ in range(2):

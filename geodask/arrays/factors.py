@@ -61,6 +61,8 @@ def refined(p, low, out):
                 for k in range(j + 1, i + 1):
                     step = step + b[i, k] * x[k, j]
                 a[i, j] = b[i, j] + step
+            # What was definite by rounding alone is not.
+            a[i, i] = where(a[i, i] > 0, a[i, i], np.nan)
         _scatter_lower(a, first, out)
 
 

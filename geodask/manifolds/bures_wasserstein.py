@@ -32,7 +32,7 @@ from ..arrays.matrices import (
     symmetric,
     transpose,
 )
-from ..arrays.namespace import lane_sum, like, namespace, norm, sqrt, where, wide
+from ..arrays.namespace import constant, lane_sum, like, namespace, norm, sqrt, where, wide
 from .base import Rows
 from .shadowed import Shadowed
 from .spd import SPD
@@ -129,14 +129,14 @@ class SPDBuresWasserstein(SPD, Shadowed):
         return self.to_frame(q, self.transport(p, q, self.from_frame(p, y)))
 
     def to_frame(self, p: Any, u: Any) -> Any:
-        a = frame(p)
-        inside = a.inside(line_along(p, u).step) * (a.sums / 2) ** 0.5
+        a = frame(wide(constant(p)))
+        inside = a.inside(_lifted(p, u)) * (a.sums / 2) ** 0.5
         return flat_symmetric(congruent(a.vectors, inside))
 
     def from_frame(self, p: Any, y: Any) -> Any:
-        a = frame(p)
-        inside = congruent(transpose(a.vectors), from_flat(y, self.n)) * (2 * a.sums) ** 0.5
-        return congruent(a.vectors, inside)
+        a = frame(wide(constant(p)))
+        inside = congruent(transpose(a.vectors), from_flat(y, self.n)) / (a.sums / 2) ** 0.5
+        return 2 * symmetric(product(a.moved(inside), transpose(a.factor)))
 
     def longest_step(self, size: float) -> float:
         # No curvature is negative, so the mean may lie farther than the gradient is long.

@@ -118,14 +118,15 @@ class Lorentz(Framed, WeightedDifference):
     def log(self, p: Any, q: Any) -> Any:
         # d / sinh(d) (q - cosh(d) p), where cosh(d) = 1 + 2 rank: of exact differences. With s for
         # sinh(d / 2), sinh(d) is 2 s sqrt(1 + s^2): that of a rounded d is d times as far off. It
-        # is also the length of the vector, and that to more digits where the rank is above 1.
+        # is also the length of the vector, and that to more digits from near the origin to afar.
         x, y = self.canonical(p), self.canonical(q)
         rank = self.rank(x, y)
         space = (y - x)[..., 1:] - (2 * rank)[..., None] * x[..., 1:]
-        half_sinh, far = where(rank > 0, root(rank), 1.0), rank > 1
-        length = self.norm(x, _tangent(x, space)) / self.unit
-        sinh = where(far, length / 2, half_sinh * root(1 + rank))
-        share = namespace(rank).asinh(half_sinh) / sinh
+        apart, afar = rank > 0, (rank > 1) & (x[..., 0] < NEAR)
+        half_sinh = where(apart, root(rank), 1.0)
+        length = root(dot(space, space) - (dot(x[..., 1:], space) / x[..., 0]) ** 2)
+        sinh = where(afar, length / 2, half_sinh * root(1 + rank))
+        share = where(apart, namespace(rank).asinh(half_sinh) / sinh, 1.0)
         return like(_tangent(x, space * share[..., None]), p, q)
 
     def connection(self, p: Any, u: Any, v: Any) -> Any:

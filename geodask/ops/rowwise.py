@@ -103,8 +103,9 @@ class Verb:
         )
 
     def working(self, manifold: Manifold) -> int:
-        """Numbers that a row of the result, and what it is computed with, takes."""
-        return 4 * manifold.size
+        """Numbers that a row of the result, and what it is computed with, takes: matrices are
+        factored on their way, and those of Hermitian ones are of twice the size."""
+        return (4 if len(manifold.point_shape) == 1 else 28) * manifold.size
 
     def apply(self, manifold: Manifold, *blocks: Any) -> Any:
         """The formula on blocks of rows, points among them canonical: float64."""
