@@ -65,6 +65,14 @@ class Rearranged(Isometric):
         x = self.from_image(y)
         return x + namespace(p, x).zeros_like(p)
 
+    @property
+    def has_connection(self) -> bool:
+        """As there: the map is linear."""
+        return self.image.has_connection
+
+    def connection(self, p: Any, u: Any, v: Any) -> Any:
+        return self.from_image(self.image.connection(*map(self.to_image, (p, u, v))))
+
     def blur(self, p: Any) -> Any:
         return self.image.blur(self.to_image(p))
 
