@@ -124,8 +124,8 @@ class Lorentz(Framed, WeightedDifference):
         space = (y - x)[..., 1:] - (2 * rank)[..., None] * x[..., 1:]
         apart, afar = rank > 0, (rank > 1) & (x[..., 0] < NEAR)
         half_sinh = where(apart, root(rank), 1.0)
-        length = root(dot(space, space) - (dot(x[..., 1:], space) / x[..., 0]) ** 2)
-        sinh = where(afar, length / 2, half_sinh * root(1 + rank))
+        square = dot(space, space) - (dot(x[..., 1:], space) / x[..., 0]) ** 2
+        sinh = where(afar, root(where(afar, square, 0.0)) / 2, half_sinh * root(1 + rank))
         share = where(apart, namespace(rank).asinh(half_sinh) / sinh, 1.0)
         return like(_tangent(x, space * share[..., None]), p, q)
 
