@@ -49,10 +49,8 @@ def script(name: str) -> str:
 SELF = ("--self-join", "--data", "clustered")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "options", [("--queries", "40"), pytest.param(SELF, marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("options", [("--queries", "40"), SELF])
 def test_nearest_neighbours_on_the_sphere(tmp_path: Path, options: tuple[str, ...]) -> None:
     size = ("--rows", "500", "--repeats", "2", "--sample", "20", "--k", "5")
     printed, found = run(tmp_path, script("knn_sphere"), *size, *options)
