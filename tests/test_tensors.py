@@ -118,13 +118,13 @@ def test_a_block_takes_no_more_memory_than_it_states(
     operation = gd.plan(verb, x, **told).operation
     rows = np.asarray(x.array)
     operation.block(on, [np.asarray(few.array)], 0, np.float64)
-    peaks = []
-    for _ in range(5):  # other threads of the process allocate as well
-        tracemalloc.start()
+    stated, peaks = cost_of(operation, x).task_bytes, []
+    while len(peaks) < 50 and not any(peak < stated for peak in peaks):
+        tracemalloc.start()  # it sees what other threads of the process allocate as well
         operation.block(on, [rows], 0, np.float64)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert min(peaks) < cost_of(operation, x).task_bytes
+    assert min(peaks) < stated
 
 
 @pytest.mark.parametrize("method", ["closed", "autodiff", "differences"])
