@@ -6,10 +6,9 @@ What is symmetric is computed once, below the diagonal, and mirrored.
 import numba
 import numpy as np
 
+from .doubled import SPLITTER
 from .namespace import LANES, sqrt, where
 from .vectors import gather, vectors
-
-SPLITTER = 2.0**27 + 1
 
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
